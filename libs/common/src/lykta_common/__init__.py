@@ -1,0 +1,1 @@
+"""Mechanism shared by every service, without a noun of the domain."""

@@ -1,0 +1,1 @@
+"""The `lykta` command: the whole platform on one machine, and the operator commands."""

@@ -1,0 +1,1 @@
+"""Fixtures for real servers, suites written once, fault tools. Development only."""

@@ -1,0 +1,1 @@
+"""Offline verifier of the transparency log and of clips; standard library and cryptography only."""

@@ -1,0 +1,1 @@
+"""Decides who and what may record, watch and approve."""

@@ -1,0 +1,1 @@
+"""Notices incidents in live parts; advisory until a person reviews them."""

@@ -1,0 +1,1 @@
+"""Records cameras under signed mandates: RTSP in, encrypted fragments out."""

@@ -1,0 +1,1 @@
+"""Keeps the footage catalogue and media keys, serves playback and deletes on time."""
