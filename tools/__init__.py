@@ -1,0 +1,1 @@
+"""Generators, checks and runners of this repository; nothing here is shipped."""

@@ -1,0 +1,73 @@
+"""Writes the lock files from pyproject.toml: `make lock` `make lock CHECK=1` (compare only)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UV = ROOT / ".venv" / "bin" / "uv"
+ALWAYS_TRUE = re.compile(r" ; sys_platform == 'darwin' or sys_platform == 'linux'(?= \\$|$)", re.MULTILINE)
+HEADER = "# Written by `make lock` from pyproject.toml: {what}. Do not edit.\n"
+OUTPUTS = {
+    "tools/requirements-bootstrap.txt": "uv and the build tools, installed by pip before all others",
+    "requirements.lock": "what the platform runs with",
+    "requirements-dev.lock": "what tests and checks need beyond requirements.lock",
+}
+
+
+def export(*selection: str) -> dict[str, str]:
+    """The pins of a selection: name and version to its lines, hashes included."""
+    command = [str(UV), "export", "-q", "--format", "requirements-txt", "--no-emit-workspace", "--no-header"]
+    command += ["--no-annotate", *selection]
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return blocks(ALWAYS_TRUE.sub("", text))
+
+
+def blocks(text: str) -> dict[str, str]:
+    """Split a requirements file into its pins, each with the hash lines that follow it."""
+    pins: dict[str, str] = {}
+    for block in re.split(r"(?m)^(?=[A-Za-z0-9])", text):
+        if block.strip():
+            pins[block.split()[0]] = block.rstrip("\n") + "\n"
+    return pins
+
+
+def render(what: str, pins: dict[str, str]) -> str:
+    """A lock file's whole text; refuses to carry an address."""
+    text = HEADER.format(what=what) + "".join(pins[name] for name in sorted(pins))
+    if "://" in text:
+        raise SystemExit("lock: an address stands in the export; lock files carry names, versions and hashes only.")
+    return text
+
+
+def wanted() -> dict[str, str]:
+    """Resolve afresh and return the text of every lock file by its path; `exclude-newer` makes this repeatable."""
+    subprocess.run([str(UV), "lock", "-q", "--upgrade"], cwd=ROOT, check=True)
+    bootstrap = export("--only-group", "bootstrap")
+    runtime = export("--no-dev", "--group", "bootstrap")
+    everything = export("--all-packages", "--all-groups")
+    runtime = {name: text for name, text in runtime.items() if not name.startswith("uv==")}
+    beyond = {name: text for name, text in everything.items() if name not in runtime and not name.startswith("uv==")}
+    parts = (bootstrap, runtime, beyond)
+    return {path: render(what, pins) for (path, what), pins in zip(OUTPUTS.items(), parts, strict=True)}
+
+
+def main() -> None:
+    """Write the lock files, or with `--check` say which of them no longer fit pyproject.toml."""
+    texts = wanted()
+    stale = [path for path, text in texts.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text]
+    if "--check" in sys.argv:
+        if stale:
+            raise SystemExit(f"lock: {', '.join(stale)} do not fit pyproject.toml; run `make lock` and commit the result.")
+        print("lock: up to date")
+        return
+    for path in stale:
+        (ROOT / path).write_text(texts[path])
+    print(f"lock: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
+
+
+if __name__ == "__main__":
+    main()
