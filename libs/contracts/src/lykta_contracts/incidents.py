@@ -1,4 +1,4 @@
-"""The incident as published; a superset of what the peers publish, with no field for a face, plate, age or embedding."""
+"""The incident as published: a superset of the peers' events, with no field for a face, plate, age or embedding."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The mandate: the documented, approved and signed decision behind one surveillance, and the order sent to recorders."""
+"""The mandate: the documented, approved and signed decision behind a surveillance, and the order to recorders."""
 
 from datetime import datetime, timedelta
 from typing import Final, Literal, Self
