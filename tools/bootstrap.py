@@ -30,7 +30,11 @@ def members() -> list[Path]:
 def fingerprint(kind: str) -> str:
     """The SHA-256 of everything that decides what `.venv` holds for `kind`."""
     digest = hashlib.sha256(f"{sys.version_info[:2]}{ROOT}".encode())
-    for path in [BOOTSTRAP, *(ROOT / name for name in LOCKS[kind]), *(folder / "pyproject.toml" for folder in members())]:
+    for path in [
+        BOOTSTRAP,
+        *(ROOT / name for name in LOCKS[kind]),
+        *(folder / "pyproject.toml" for folder in members()),
+    ]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -53,7 +57,9 @@ def step(what: str, *command: str) -> None:
     result = subprocess.run(command, cwd=ROOT, timeout=STEP_TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if result.returncode:
         print(result.stdout.decode(errors="replace")[-6000:])
-        raise SystemExit(f"[install] failed: {what}. The output above says why; mend it and run the same command again.")
+        raise SystemExit(
+            f"[install] failed: {what}. The output above says why; mend it and run the same command again."
+        )
     print(f"[install] {what}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -67,7 +73,9 @@ def ensure_venv_module() -> None:
         step("apt-get update", "apt-get", "update", "-q")
         step("python3-venv from Debian", "apt-get", "install", "-y", "-q", "--no-install-recommends", "python3-venv")
         return
-    raise SystemExit("[install] Python's venv module is missing. Install it (Debian: sudo apt-get install python3-venv).")
+    raise SystemExit(
+        "[install] Python's venv module is missing. Install it (Debian: sudo apt-get install python3-venv)."
+    )
 
 
 def install(kind: str) -> None:
@@ -77,7 +85,9 @@ def install(kind: str) -> None:
         ensure_venv_module()
         step("virtual environment .venv", sys.executable, "-m", "venv", str(VENV))
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-    step("uv and build tools (pinned, hashed)", *pip, "--require-hashes", "--only-binary", ":all:", "-r", str(BOOTSTRAP))
+    step(
+        "uv and build tools (pinned, hashed)", *pip, "--require-hashes", "--only-binary", ":all:", "-r", str(BOOTSTRAP)
+    )
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON), "--no-deps", "--no-build-isolation"]
     locks = [argument for name in LOCKS[kind] for argument in ("-r", name)]
     pins = sum(line[:1].isalnum() for name in LOCKS[kind] for line in (ROOT / name).read_text().splitlines())
@@ -89,8 +99,10 @@ def install(kind: str) -> None:
 
 def main() -> None:
     """Bring `.venv` up to date for the kind named on the command line."""
-    if sys.version_info < (3, 11):
-        raise SystemExit(f"Lykta needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11 …")
+    if sys.version_info < (3, 11):  # noqa: UP036 (this file is the one that older interpreters read)
+        raise SystemExit(
+            f"Lykta needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11 …"
+        )
     kind = sys.argv[1] if len(sys.argv) > 1 else "run"
     if kind not in LOCKS:
         raise SystemExit(f"usage: bootstrap.py {{{'|'.join(LOCKS)}}}")

@@ -66,7 +66,9 @@ def main() -> int:
     only = parser.parse_args().only
     chosen = [check for check in checks() if only in (None, check.name)]
     failed = [check.name for check in chosen if not run(check)]
-    print(f"[lint] {len(chosen) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}")
+    print(
+        f"[lint] {len(chosen) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}"
+    )
     return len(failed)
 
 

@@ -61,7 +61,9 @@ def main() -> None:
     stale = [path for path, text in texts.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text]
     if "--check" in sys.argv:
         if stale:
-            raise SystemExit(f"lock: {', '.join(stale)} do not fit pyproject.toml; run `make lock` and commit the result.")
+            raise SystemExit(
+                f"lock: {', '.join(stale)} do not fit pyproject.toml; run `make lock` and commit the result."
+            )
         print("lock: up to date")
         return
     for path in stale:

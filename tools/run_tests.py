@@ -56,13 +56,19 @@ def member_parts() -> Iterable[Part]:
 
 def parts() -> list[Part]:
     """All parts, in the order they run."""
-    everything = tuple(str(path.relative_to(ROOT)) for path in (ROOT / "tests", *ROOT.glob("*/*/tests")) if path.exists())
+    everything = tuple(
+        str(path.relative_to(ROOT)) for path in (ROOT / "tests", *ROOT.glob("*/*/tests")) if path.exists()
+    )
     return [
         Part("tools", "the checks, generators and runners of this repository", ("tools/tests",), ORDINARY, 180, 2),
         *member_parts(),
         Part("flows", "whole ways through the running platform, real servers", ("tests",), ORDINARY, 900),
-        Part("faults", "kills, outages, duplicates and poison while it works", everything, "fault and not foreign", 900),
-        Part("foreign", "strangers' programs agree with ours (age, ffprobe, GStreamer, tlog)", everything, "foreign", 600),
+        Part(
+            "faults", "kills, outages, duplicates and poison while it works", everything, "fault and not foreign", 900
+        ),
+        Part(
+            "foreign", "strangers' programs agree with ours (age, ffprobe, GStreamer, tlog)", everything, "foreign", 600
+        ),
     ]
 
 
