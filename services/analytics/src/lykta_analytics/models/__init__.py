@@ -1,9 +1,9 @@
 """The model registry: which models exist, what they may do, and how each comes to this machine."""
 
-from .card import PROHIBITED, Capability, ModelCard, ModelError, OutputKind, prohibited_use
-from .catalogue import KNOWN, NANODET
-from .fetch import fetch
-from .registry import InstalledModel, ModelRegistry
+from lykta_analytics.models.card import PROHIBITED, Capability, ModelCard, ModelError, OutputKind, prohibited_use
+from lykta_analytics.models.catalogue import KNOWN, NANODET
+from lykta_analytics.models.fetch import fetch
+from lykta_analytics.models.registry import InstalledModel, ModelRegistry
 
 __all__ = [
     "KNOWN",

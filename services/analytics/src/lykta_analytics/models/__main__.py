@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import KNOWN, ModelError, ModelRegistry, fetch
+from lykta_analytics.models import KNOWN, ModelError, ModelRegistry, fetch
 
 
 def main(arguments: list[str] | None = None) -> int:

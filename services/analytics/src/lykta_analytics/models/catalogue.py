@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .card import Capability, ModelCard, ModelInput, ModelSource, OutputKind, SourceFile
+from lykta_analytics.models.card import Capability, ModelCard, ModelInput, ModelSource, OutputKind, SourceFile
 
 _COCO_80: Final = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",

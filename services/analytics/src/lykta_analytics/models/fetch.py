@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from .card import ConvertedModel, ModelCard, ModelError
-from .graphdef import to_graph_def
-from .registry import GRAPH_FILE, WEIGHTS_FILE, InstalledModel, ModelRegistry, digest
+from lykta_analytics.models.card import ConvertedModel, ModelCard, ModelError
+from lykta_analytics.models.graphdef import to_graph_def
+from lykta_analytics.models.registry import GRAPH_FILE, WEIGHTS_FILE, InstalledModel, ModelRegistry, digest
 
 _DOWNLOAD_SECONDS: Final = 600
 

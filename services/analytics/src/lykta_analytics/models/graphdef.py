@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .card import ModelError
+from lykta_analytics.models.card import ModelError
 
 _DTYPES: Final = {"DT_FLOAT": 1, "DT_INT32": 3, "DT_STRING": 7, "DT_INT64": 9, "DT_BOOL": 10, "DT_HALF": 19}
 _NUMPY: Final[dict[str, type[np.generic]]] = {

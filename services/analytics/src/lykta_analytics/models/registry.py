@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from .card import ModelCard, ModelError
+from lykta_analytics.models.card import ModelCard, ModelError
 
 CARD_FILE: Final = "card.json"
 GRAPH_FILE: Final = "model.xml"
