@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "tests"
 ORDINARY = "not fault and not foreign"
@@ -80,13 +82,16 @@ def command(part: Part, report: Path, extra: list[str]) -> list[str]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a part that took too long: ask first, so that its servers are stopped, then kill its whole group."""
+    """End a part that took too long: ask first, so that its servers are stopped, then kill what is left."""
+    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(GRACE_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    for left in psutil.wait_procs(started, timeout=1)[1]:
+        left.kill()
 
 
 def count(outcome: Outcome, report: Path) -> None:
