@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", help="run only this part (may be repeated)")
     parser.add_argument("--list", action="store_true", help="say the parts and what they cover, run nothing")
-    parser.add_argument("--total", type=float, default=3000, help="seconds for all parts together")
+    parser.add_argument("--total", type=float, default=2280, help="seconds for all parts together")
     parser.add_argument("extra", nargs="*", help="further arguments for pytest, after --")
     options = parser.parse_args(arguments)
     known = {part.name: part for part in parts()}
