@@ -1,0 +1,125 @@
+"""One database per service: SQLAlchemy Core on SQLite (WAL, FULL) or PostgreSQL, migrated by Alembic at start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from lykta_common.errors import unavailable
+
+BUSY_MS: Final = 5000
+"""How long SQLite waits for another writer, milliseconds."""
+
+
+class Database:
+    """An engine with transactions; a database that does not answer is PlatformError UNAVAILABLE."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        # SQLite has one writer; taking turns here is cheaper than waiting for its lock.
+        self._writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Run a block in one transaction: committed at its end, rolled back when it raises."""
+        try:
+            if self._writer is None:
+                async with self.engine.begin() as connection:
+                    yield connection
+            else:
+                async with self._writer, self.engine.begin() as connection:
+                    yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise unavailable("the database") from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Run a block that only reads; writers do not hold it up."""
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise unavailable("the database") from error
+
+    async def ping(self) -> None:
+        """Health check: raises when the database does not answer."""
+        async with self.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+@asynccontextmanager
+async def open_database(url: str, migrations: Path) -> AsyncIterator[Database]:
+    """Open the database for the block, migrated to the newest revision of the Alembic folder `migrations`.
+
+    The folder's `env.py` is two lines: `from lykta_common.database import run_migrations` and `run_migrations()`.
+    """
+    await asyncio.to_thread(migrate, url, migrations)
+    engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    try:
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+def migrate(url: str, migrations: Path, revision: str = "head") -> None:
+    """Bring the schema to a revision (blocking); running it again changes nothing."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    config.set_main_option("path_separator", "os")
+    config.attributes["url"] = url
+    if revision == "base" or revision.startswith("-"):
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
+
+
+def run_migrations() -> None:
+    """Run the migrations Alembic was asked for; called by every service's `migrations/env.py`."""
+    from alembic import context
+
+    asyncio.run(_run_migrations(context))
+
+
+async def _run_migrations(context: Any) -> None:
+    url = make_url(context.config.attributes["url"])
+    if url.database and url.drivername.startswith("sqlite"):
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+
+    def run(connection: Any) -> None:
+        context.configure(connection=connection, target_metadata=None, render_as_batch=True)
+        with context.begin_transaction():
+            context.run_migrations()
+
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run)
+    except (OperationalError, InterfaceError) as error:
+        raise unavailable("the database") from error
+    finally:
+        await engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_MS}",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

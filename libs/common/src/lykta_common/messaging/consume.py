@@ -1,0 +1,128 @@
+"""Durable consumption: an explicit decision for every message, and nothing dropped in silence."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from lykta_contracts.events import CloudEvent, UnreadableEventError, read_event
+from lykta_contracts.model import Message
+from lykta_contracts.streams import Durable, dead_letter_subject
+
+from lykta_common.errors import Code, Delivery, PlatformError, delivery_of
+from lykta_common.logging import clean, get_logger
+
+if TYPE_CHECKING:
+    from lykta_common.messaging.connection import Messaging
+
+log = get_logger(__name__)
+
+Handler = Callable[[CloudEvent, Message], Awaitable[None]]
+
+BATCH: Final = 16
+"""Messages fetched and handled at once; order between them is not kept."""
+FETCH_SECONDS: Final = 5.0
+RETRY_FIRST: Final = 0.5
+RETRY_MOST: Final = 30.0
+
+
+def add_consumer(broker: NatsBroker, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
+    """Register a pull consumer with manual acknowledgement (the framework's default would drop failures)."""
+    subscriber = broker.subscriber(
+        durable.filters[0],
+        durable=durable.name,
+        stream=JStream(durable.stream, declare=False),
+        pull_sub=PullSub(batch_size=BATCH, timeout=FETCH_SECONDS),
+        ack_policy=AckPolicy.MANUAL,
+        decoder=_undecoded,
+    )
+
+    async def on_message(message: NatsMessage) -> None:
+        await _Consumption(durable, handler, messaging).handle(message)
+
+    subscriber(on_message)
+
+
+async def _undecoded(message: Any) -> bytes:
+    return bytes(message.body)
+
+
+class _Consumption:
+    """One message from its arrival to its decision."""
+
+    def __init__(self, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
+        self._durable = durable
+        self._handler = handler
+        self._messaging = messaging
+
+    async def handle(self, message: NatsMessage) -> None:
+        """Run the handler and decide."""
+        if self._messaging.halted is not None:
+            await message.nack(delay=RETRY_MOST)
+            return
+        try:
+            await self._run(message)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            await self._decide(message, error)
+        else:
+            await message.ack()
+
+    async def _run(self, message: NatsMessage) -> None:
+        try:
+            event, data = read_event(message.body)
+        except UnreadableEventError as error:
+            raise PlatformError(Code.INVALID_ARGUMENT, error.reason, str(error)) from error
+        with (
+            structlog.contextvars.bound_contextvars(event_id=event.id),
+            self._messaging.telemetry.span(f"consume {self._durable.name}", event.traceparent, event_type=event.type),
+        ):
+            async with asyncio.timeout(self._durable.ack_wait.total_seconds() * 0.9):
+                await self._handler(event, data)
+
+    async def _decide(self, message: NatsMessage, error: Exception) -> None:
+        delivered = int(message.raw_message.metadata.num_delivered)
+        decision = delivery_of(error)
+        if decision is Delivery.RETRY and delivered >= self._durable.max_deliver - 1:
+            decision = Delivery.DEAD_LETTER
+        known = isinstance(error, PlatformError)
+        log.log(
+            30 if known else 40,
+            "message_failed",
+            durable=self._durable.name,
+            decision=decision.value,
+            delivered=delivered,
+            error=str(error) or type(error).__name__,
+            exc_info=None if known else error,
+        )
+        match decision:
+            case Delivery.ACK:
+                await message.ack()
+            case Delivery.RETRY:
+                await message.nack(delay=min(RETRY_MOST, RETRY_FIRST * float(2 ** (delivered - 1))))
+            case Delivery.HALT:
+                self._messaging.halted = error
+                await message.nack(delay=RETRY_MOST)
+            case Delivery.DEAD_LETTER:
+                await self._dead_letter(message, error)
+
+    async def _dead_letter(self, message: NatsMessage, error: Exception) -> None:
+        subject = message.raw_message.subject
+        reason = error.reason if isinstance(error, PlatformError) else "INTERNAL"
+        headers = {
+            "Nats-Msg-Id": f"{self._durable.name}:{message.raw_message.metadata.sequence.stream}",
+            "Lykta-Reason": reason,
+            "Lykta-Message": clean(str(error))[:500].replace("\n", " "),
+            "Lykta-Subject": subject,
+        }
+        target = dead_letter_subject(subject, self._durable.stream, self._durable.name)
+        try:
+            await self._messaging.publish_raw(target, message.body, headers)
+        except PlatformError:
+            # Not stored, so not let go: it comes again.
+            await message.nack(delay=RETRY_MOST)
+            return
+        await message.reject()
