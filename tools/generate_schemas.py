@@ -105,61 +105,53 @@ def summary(model: type[Message]) -> str:
     return (model.__doc__ or "").strip().splitlines()[0]
 
 
+def channel(row: EventType) -> dict[str, Any]:
+    """The AsyncAPI channel of one event."""
+    message, address = FILE_STEMS[row.name], f"lykta.v1.{{controller}}.{row.name}"
+    used = ["controller", "camera"] if has_camera(row) else ["controller"]
+    return {
+        "address": address + (".{camera}" if has_camera(row) else ""),
+        "description": f"Kept in the stream {stream_of(row)}; stated by {', '.join(writers(row))}.",
+        "parameters": {name: {"description": f"slug of the {name}"} for name in used},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+    }
+
+
+def message(row: EventType) -> dict[str, Any]:
+    """The AsyncAPI message of one event: the CloudEvents envelope around the event's own schema."""
+    properties = {
+        "type": {"const": row.type},
+        "dataschema": {"const": row.schema},
+        "data": {"$ref": f"../libs/contracts/schemas/{FILE_STEMS[row.name]}.json"},
+    }
+    envelope = {"$ref": "../libs/contracts/schemas/cloudevent.v1.json"}
+    return {
+        "name": row.type,
+        "summary": summary(row.model),
+        "contentType": "application/cloudevents+json",
+        "payload": {"allOf": [envelope, {"type": "object", "properties": properties}]},
+    }
+
+
+def operation(name: str, what: str) -> dict[str, Any]:
+    """The AsyncAPI operation that tells something on a channel."""
+    return {"action": "send", "channel": {"$ref": f"#/channels/{name}"}, "summary": what}
+
+
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 description of everything the platform tells."""
-    parameters = {
-        "controller": {"description": "slug of the controller"},
-        "camera": {"description": "slug of the camera"},
-    }
-    channels: dict[str, Any] = {}
-    operations: dict[str, Any] = {}
-    messages: dict[str, Any] = {}
-    for row in EVENT_TYPES:
-        message, subject = FILE_STEMS[row.name], f"lykta.v1.{{controller}}.{row.name}"
-        used = ["controller", "camera"] if has_camera(row) else ["controller"]
-        kept = f"Kept in the stream {stream_of(row)}; stated by {', '.join(writers(row))}."
-        channels[row.name] = {
-            "address": subject + (".{camera}" if has_camera(row) else ""),
-            "description": kept,
-            "parameters": {name: dict(parameters[name]) for name in used},
-            "messages": {message: {"$ref": f"#/components/messages/{message}"}},
-        }
-        operations[f"tell-{row.name}"] = {
-            "action": "send",
-            "channel": {"$ref": f"#/channels/{row.name}"},
-            "summary": summary(row.model),
-        }
-        messages[message] = {
-            "name": row.type,
-            "summary": summary(row.model),
-            "contentType": "application/cloudevents+json",
-            "payload": {
-                "allOf": [
-                    {"$ref": "../libs/contracts/schemas/cloudevent.v1.json"},
-                    {
-                        "type": "object",
-                        "properties": {
-                            "type": {"const": row.type},
-                            "dataschema": {"const": row.schema},
-                            "data": {"$ref": f"../libs/contracts/schemas/{message}.json"},
-                        },
-                    },
-                ]
-            },
-        }
+    channels = {row.name: channel(row) for row in EVENT_TYPES}
+    operations = {f"tell-{row.name}": operation(row.name, summary(row.model)) for row in EVENT_TYPES}
+    messages = {FILE_STEMS[row.name]: message(row) for row in EVENT_TYPES}
     channels["media"] = {
         "address": MEDIA_SUBJECT,
         "description": "Live parts, at most 500 ms each, core NATS: loss is normal (docs/design/wire.md).",
-        "parameters": {name: dict(text) for name, text in parameters.items()},
+        "parameters": {name: {"description": f"slug of the {name}"} for name in ("controller", "camera")},
         "messages": {"part": {"$ref": "#/components/messages/part"}},
     }
-    operations["tell-media"] = {"action": "send", "channel": {"$ref": "#/channels/media"}, "summary": "A live part."}
-    messages["part"] = {
-        "name": "part",
-        "summary": "One moof and mdat.",
-        "contentType": "video/mp4",
-        "payload": {"type": "string", "format": "binary"},
-    }
+    operations["tell-media"] = operation("media", "A live part.")
+    binary = {"type": "string", "format": "binary"}
+    messages["part"] = {"name": "part", "summary": "moof and mdat.", "contentType": "video/mp4", "payload": binary}
     info = "Facts as CloudEvents 1.0 (JSON) over NATS JetStream, at least once; `id` is the deduplication key."
     return {
         "asyncapi": "3.0.0",
