@@ -27,8 +27,10 @@ class Action(StrEnum):
     AUDIT_SEARCH = "audit.search"
     RETENTION_RUN = "retention.run"
     KEY_EXPORT = "key.export"
+    CONTROLLER_CREATE = "controller.create"
     CAMERA_LIST = "camera.list"
     CAMERA_CREATE = "camera.create"
+    PLACE_LIST = "place.list"
     PLACE_CREATE = "place.create"
     MEMBER_SET = "member.set"
     MEMBER_LIST = "member.list"
@@ -43,6 +45,7 @@ class Action(StrEnum):
     GRANT_LIST = "grant.list"
     GRANT_REQUEST = "grant.request"
     GRANT_APPROVE = "grant.approve"
+    GRANT_TOKEN = "grant.token"
     GRANT_REVOKE = "grant.revoke"
 
 
