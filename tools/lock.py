@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = ROOT / ".venv" / "bin" / "uv"
-ALWAYS_TRUE = re.compile(r" ; sys_platform == 'darwin' or sys_platform == 'linux'(?= \\$|$)", re.MULTILINE)
+MARKER = re.compile(r" ; (?P<marker>.*?)(?= \\$|$)", re.MULTILINE)
+VARIABLE = re.compile(r"\b(\w+) [=!<>]")
+SUPPORTED = ("sys_platform", "implementation_name", "platform_python_implementation")  # Linux and macOS, CPython
 HEADER = "# Written by `make lock` from pyproject.toml: {what}. Do not edit.\n"
 OUTPUTS = {
     "tools/requirements-bootstrap.txt": "uv and the build tools, installed by pip before all others",
@@ -23,7 +25,16 @@ def export(*selection: str) -> dict[str, str]:
     command = [str(UV), "export", "-q", "--format", "requirements-txt", "--no-emit-workspace", "--no-header"]
     command += ["--no-annotate", *selection]
     text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return blocks(ALWAYS_TRUE.sub("", text))
+    return blocks(MARKER.sub(without_support, text))
+
+
+def without_support(match: re.Match[str]) -> str:
+    """A marker, or nothing where it only names the systems and the interpreter that are supported anyway.
+
+    uv writes those in one of several equivalent forms, so that they would differ from one machine to the next.
+    """
+    both = "'linux'" in match["marker"] and "'darwin'" in match["marker"]
+    return "" if both and set(VARIABLE.findall(match["marker"])) <= set(SUPPORTED) else match.group()
 
 
 def blocks(text: str) -> dict[str, str]:

@@ -87,3 +87,13 @@ def test_a_changed_lock_makes_the_install_stale(tmp_path: Path, monkeypatch: pyt
     assert bootstrap.is_current("dev")
     (tmp_path / "requirements.lock").write_text("y")
     assert not bootstrap.is_current("run")
+
+
+def test_markers_that_name_only_what_is_supported_are_dropped() -> None:
+    """Markers for our own systems and interpreter go, in whatever form; markers for a version stay."""
+    ours = ["sys_platform == 'darwin' or sys_platform == 'linux'"]
+    ours += [f"implementation_name != 'PyPy' and ({ours[0]})"]
+    kept = "python_full_version < '3.12' and (sys_platform == 'darwin' or sys_platform == 'linux')"
+    for marker in ours:
+        assert lock.MARKER.sub(lock.without_support, f"a==1 ; {marker} \\\n    --hash=x\n") == "a==1 \\\n    --hash=x\n"
+    assert lock.MARKER.sub(lock.without_support, f"a==1 ; {kept}\n") == f"a==1 ; {kept}\n"
