@@ -51,6 +51,10 @@ class Outbox:
         )
         self._wake.set()
 
+    def wake(self) -> None:
+        """Look for rows now; for whoever knows that a transaction has just been committed."""
+        self._wake.set()
+
     async def run(self) -> None:
         """Publish rows until cancelled; a row is deleted when JetStream has confirmed it."""
         backoff = Backoff()
