@@ -48,6 +48,7 @@ class Messaging:
         self._connected = asyncio.Event()
         self._reconnects: set[asyncio.Event] = set()
         self.halted: BaseException | None = None
+        self._inbox = f"_INBOX.{settings.nats_user}"
         files = TlsFiles(settings.tls_ca_file, settings.tls_certificate_file, settings.tls_key_file)
         self._broker = NatsBroker(
             settings.nats_url,
@@ -57,7 +58,7 @@ class Messaging:
                 password=read_secret(settings.nats_password_file),
                 ssl_context=client_context(files),
             ),
-            inbox_prefix=f"_INBOX.{settings.nats_user}",
+            inbox_prefix=self._inbox,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
             ping_interval=5,
@@ -149,7 +150,7 @@ class Messaging:
 
         The handler's return acknowledges; its error decides by the table of `lykta_common.errors`.
         """
-        add_consumer(self._broker, durable, handler, self)
+        add_consumer(self._broker, self._inbox, durable, handler, self)
 
     @property
     def telemetry(self) -> Telemetry:

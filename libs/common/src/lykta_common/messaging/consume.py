@@ -23,12 +23,13 @@ Handler = Callable[[CloudEvent, Message], Awaitable[None]]
 
 BATCH: Final = 16
 """Messages fetched and handled at once; order between them is not kept."""
-FETCH_SECONDS: Final = 5.0
+FETCH_SECONDS: Final = 1.0
+"""A stop waits for the fetch under way, so this bounds it too."""
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0
 
 
-def add_consumer(broker: NatsBroker, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
+def add_consumer(broker: NatsBroker, inbox: str, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
     """Register a pull consumer with manual acknowledgement (the framework's default would drop failures)."""
     subscriber = broker.subscriber(
         durable.filters[0],
@@ -37,6 +38,8 @@ def add_consumer(broker: NatsBroker, durable: Durable, handler: Handler, messagi
         pull_sub=PullSub(batch_size=BATCH, timeout=FETCH_SECONDS),
         ack_policy=AckPolicy.MANUAL,
         decoder=_undecoded,
+        # The framework would use the global inbox, which this user may not read.
+        inbox_prefix=f"{inbox}.".encode(),
     )
 
     async def on_message(message: NatsMessage) -> None:

@@ -1,0 +1,29 @@
+"""Pytest fixtures; a package's conftest says `pytest_plugins = ["lykta_testing.fixtures"]`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lykta_testing.clock import ManualClock
+from lykta_testing.platform import Backbone, open_backbone
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def backbone(tmp_path: Path) -> AsyncIterator[Backbone]:
+    """NATS and S3, real, empty, of this test alone."""
+    async with open_backbone(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def nats_backbone(tmp_path: Path) -> AsyncIterator[Backbone]:
+    """NATS alone, real, empty, of this test alone (40 ms)."""
+    async with open_backbone(tmp_path, s3=False) as running:
+        yield running

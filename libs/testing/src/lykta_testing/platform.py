@@ -1,0 +1,139 @@
+"""A real NATS with the platform's users and a real S3 for tests, with certificates and settings for any service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lykta_common.clock import Clock, SystemClock
+from lykta_common.config import ObjectStoreSettings, ServiceSettings
+from lykta_common.runtime import Platform
+from lykta_common.telemetry import Telemetry
+from lykta_common.tls import TlsFiles
+from lykta_contracts.permissions import UserPermissions, all_permissions, subscriber_permissions
+from lykta_standalone.bootstrap import bootstrap_nats, bootstrap_s3
+from lykta_standalone.pki import LocalAuthority
+from lykta_standalone.servers import NatsAccount, S3Account, Server, nats_server, nats_url, s3_server, s3_url
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+TEST_USER = UserPermissions("test", (">",), (">",))
+"""A NATS user that may do everything: the hand of the test."""
+
+
+class S3TestSettings(ObjectStoreSettings):
+    """Object-store settings made in a test."""
+
+
+@dataclass
+class Backbone:
+    """Running servers and everything a service needs to join them."""
+
+    directory: Path
+    authority: LocalAuthority
+    nats: Server
+    s3: Server | None = None
+    _tls: dict[str, TlsFiles] = field(default_factory=dict)
+
+    def tls(self, workload: str) -> TlsFiles:
+        """Return the certificate files of a workload."""
+        if workload not in self._tls:
+            self._tls[workload] = self.authority.issue(workload)
+        return self._tls[workload]
+
+    def password_file(self, user: str) -> Path:
+        """Return the file with a NATS user's password."""
+        return self.directory / "secrets" / f"nats-{user}"
+
+    def common(self, workload: str, replica: str = "0") -> dict[str, Any]:
+        """Return the settings every service needs, as keyword arguments."""
+        files = self.tls(workload)
+        return {
+            "profile": "development",
+            "replica": replica,
+            "state_dir": self.directory / "state" / f"{workload}-{replica}",
+            "nats_url": nats_url(self.nats),
+            "nats_user": workload,
+            "nats_password_file": self.password_file(workload),
+            "tls_ca_file": files.ca,
+            "tls_certificate_file": files.certificate,
+            "tls_key_file": files.key,
+            "log_format": "console",
+        }
+
+    def settings(self, settings_type: type[SettingsT], workload: str, replica: str = "0", **more: Any) -> SettingsT:
+        """Make the settings of a service; a database lands in its state directory, S3 is this backbone's."""
+        values = self.common(workload, replica) | more
+        fields = settings_type.model_fields
+        if "database_url" in fields:
+            values.setdefault("database_url", f"sqlite+aiosqlite:///{values['state_dir']}/rows.db")
+        if self.s3 is not None and "s3_endpoint" in fields:
+            values.setdefault("s3_endpoint", s3_url(self.s3))
+            values.setdefault("s3_credentials_file", self.s3_credentials_file)
+        return settings_type.model_validate(values)
+
+    @property
+    def s3_credentials_file(self) -> Path:
+        """The S3 user of tests: administrator."""
+        return self.directory / "secrets" / "s3-admin.json"
+
+    def s3_settings(self) -> ObjectStoreSettings:
+        """Return object-store settings for the test's own use."""
+        if self.s3 is None:
+            raise RuntimeError("this backbone has no S3; ask for open_backbone(s3=True)")
+        return S3TestSettings.model_validate(
+            {"s3_endpoint": s3_url(self.s3), "s3_credentials_file": self.s3_credentials_file}
+        )
+
+
+@asynccontextmanager
+async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backbone]:
+    """Start NATS (and S3) with streams, durables and buckets made; stopped at the end of the block."""
+    authority = LocalAuthority(directory / "pki")
+    permissions = [*all_permissions(), TEST_USER, subscriber_permissions("subscriber-ks", "ks")]
+    accounts = [NatsAccount(p, directory / "secrets" / f"nats-{p.user}") for p in permissions]
+    nats = nats_server(directory / "nats", authority.issue("nats"), accounts)
+    backbone = Backbone(directory, authority, nats)
+    servers = [nats]
+    if s3:
+        admin = S3Account("admin", ("Admin", "Read", "Write", "List", "Tagging"), backbone.s3_credentials_file)
+        backbone.s3 = s3_server(directory / "s3", [admin])
+        servers.append(backbone.s3)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for server in servers:
+                tasks.create_task(server.start())
+        await bootstrap_nats(nats_url(nats), backbone.password_file("bootstrap"), backbone.tls("bootstrap"))
+        if s3:
+            await bootstrap_s3(backbone.s3_settings())
+        yield backbone
+    finally:
+        for server in reversed(servers):
+            await server.stop()
+
+
+@asynccontextmanager
+async def open_platform(service: str, clock: Clock | None = None) -> AsyncIterator[Platform]:
+    """Give a service what its process would: telemetry of its own and a clock."""
+    telemetry = Telemetry(service, "test")
+    try:
+        yield Platform(telemetry, clock or SystemClock())
+    finally:
+        await asyncio.to_thread(telemetry.close)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 15.0, what: str = "the condition") -> Any:
+    """Wait until a condition (plain or async) is true and return its value; AssertionError when it does not come."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        if loop.time() > until:
+            raise AssertionError(f"{what} did not come true within {seconds} s")
+        await asyncio.sleep(0.02)
