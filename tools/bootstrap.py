@@ -93,7 +93,7 @@ def install(kind: str) -> None:
     pins = sum(line[:1].isalnum() for name in LOCKS[kind] for line in (ROOT / name).read_text().splitlines())
     step(f"{pins} pinned packages ({' and '.join(LOCKS[kind])})", *uv, "--require-hashes", *locks)
     editable = [argument for folder in members() for argument in ("-e", str(folder))]
-    step(f"{len(members())} members of this workspace", *uv, *editable)
+    step(f"{len(members())} members of this workspace", *uv, "--reinstall", *editable)
     stamp(kind).write_text(fingerprint(kind))
 
 

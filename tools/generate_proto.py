@@ -51,7 +51,8 @@ def main() -> int:
         if arguments.check:
             new, old = files_under(fresh), files_under(TARGET)
             stale = sorted(
-                k for k in new.keys() | old.keys()
+                k
+                for k in new.keys() | old.keys()
                 if k not in new or k not in old or not filecmp.cmp(new[k], old[k], shallow=False)
             )
             for item in stale:

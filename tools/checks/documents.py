@@ -12,6 +12,9 @@ LIMITS = {"README.md": 200, "Makefile": 120}
 DECISION_LINES = 35
 DECISION_NAME = re.compile(r"^\d{4}-[a-z0-9-]+\.md$")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
+NAMED_PATH = re.compile(r"`([\w.-]+/[\w./-]+)`")
+TARGET = re.compile(r"(?m)^([a-z-]+):")
+COMMAND = re.compile(r"(?m)(?:^|`)make ([a-z-]+)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
@@ -31,6 +34,7 @@ def check(root: Path) -> Iterator[Finding]:
             path = lock.relative_to(root).as_posix()
             yield Finding(path, 1, "an address stands in a lock file", "Write it again with `make lock`")
     yield from links(root)
+    yield from targets(root)
 
 
 def decisions(root: Path) -> Iterator[Finding]:
@@ -46,6 +50,11 @@ def decisions(root: Path) -> Iterator[Finding]:
             yield Finding(relative, count, f"{count} lines, at most {DECISION_LINES} are allowed", "Say less")
         if "**Check:**" not in text:
             yield Finding(relative, 1, "names no check that enforces it", "Add a line `**Check:** …`")
+        for name in NAMED_PATH.findall(text.partition("**Check:**")[2]):
+            if not (root / name).exists():
+                yield Finding(
+                    relative, count, f"its check names {name}, which is not there", "Name what enforces it now"
+                )
         if numbers != sorted(set(numbers)):
             yield Finding(relative, 1, "its number is taken", "Give it the next free number")
 
@@ -60,3 +69,14 @@ def links(root: Path) -> Iterator[Finding]:
                 if not (page.parent / target).exists():
                     path = page.relative_to(root).as_posix()
                     yield Finding(path, number, f"the link to {target} leads nowhere", "Mend the path or take it out")
+
+
+def targets(root: Path) -> Iterator[Finding]:
+    """Commands of the pages that the Makefile does not know."""
+    known = set(TARGET.findall((root / "Makefile").read_text())) if (root / "Makefile").exists() else set()
+    for page in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md")]):
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            for name in COMMAND.findall(line):
+                if name not in known:
+                    path = page.relative_to(root).as_posix()
+                    yield Finding(path, number, f"there is no `make {name}`", "Mend the command, or the Makefile")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,22 @@ def test_markers_that_name_only_what_is_supported_are_dropped() -> None:
     for marker in ours:
         assert lock.MARKER.sub(lock.without_support, f"a==1 ; {marker} \\\n    --hash=x\n") == "a==1 \\\n    --hash=x\n"
     assert lock.MARKER.sub(lock.without_support, f"a==1 ; {kept}\n") == f"a==1 ; {kept}\n"
+
+
+def test_a_missing_venv_module_is_installed_by_root_and_named_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ensurepip, root gets Debian's python3-venv, and anyone else is told what to install."""
+    said = tmp_path / "said"
+    for name, script in {"python": "exit 1", "apt-get": f"echo $@ >> {said}"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit, match="apt-get install python3-venv"):
+        bootstrap.ensure_venv_module()
+    assert not said.exists()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    bootstrap.ensure_venv_module()
+    assert said.read_text().splitlines()[1].endswith("python3-venv")
