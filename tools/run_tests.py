@@ -126,6 +126,8 @@ def run(part: Part, limit_s: float, extra: list[str]) -> Outcome:
         raise
     outcome.seconds = time.monotonic() - started
     count(outcome, report)
+    if code == 5:
+        outcome.note = "no tests"
     if code not in (0, 5) and not outcome.failed:
         outcome.failed, outcome.note = 1, f"pytest ended with code {code}"
     return outcome
