@@ -23,7 +23,7 @@ PLATFORM: Final = ControllerId("platform")
 
 def is_slug(text: str) -> bool:
     """Say whether the text may name a controller, place or camera."""
-    return bool(_SLUG.match(text)) and text != PLATFORM
+    return bool(_SLUG.fullmatch(text)) and text != PLATFORM
 
 
 def segment_id(camera: str, epoch: int, first_from_ms: int) -> SegmentId:

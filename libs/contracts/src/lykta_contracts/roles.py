@@ -45,7 +45,7 @@ class Action(StrEnum):
     GRANT_LIST = "grant.list"
     GRANT_REQUEST = "grant.request"
     GRANT_APPROVE = "grant.approve"
-    GRANT_TOKEN = "grant.token"
+    GRANT_TOKEN = "grant.token"  # noqa: S105 - the name of an action
     GRANT_REVOKE = "grant.revoke"
 
 
