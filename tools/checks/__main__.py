@@ -11,7 +11,7 @@ from tools.checks.source import Finding, python_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PER_FILE = (budgets.check, boundaries.check, imports.check, logs.check, promises.check)
-PER_TREE = (words.check, documents.check)
+PER_TREE = (imports.check_domains, words.check, documents.check)
 
 
 def findings(root: Path) -> Iterator[Finding]:

@@ -95,13 +95,38 @@ def test_an_import_inside_a_function_is_found() -> None:
     assert [f.line for f in imports.check(shipped(text))] == [2]
 
 
-def test_domain_knows_only_the_standard_library_and_contracts() -> None:
-    """A domain that imports common, or a third-party package, is refused."""
-    path = "services/audit/src/lykta_audit/domain.py"
-    for name in ("lykta_common.clock", "structlog", "pydantic", "lykta_audit.store"):
-        assert list(imports.check(shipped(f"import {name}\n", path))), name
-    for name in ("hashlib", "lykta_contracts.ids", "lykta_audit.domain.tree", "lykta_audit.errors"):
-        assert not list(imports.check(shipped(f"import {name}\n", path))), name
+def tree(root: Path, files: dict[str, str]) -> Path:
+    """A repository with the given files."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("imported", "found"),
+    [
+        ("import lykta_common.clock", 1),
+        ("import structlog", 1),
+        ("from pydantic import BaseModel", 1),
+        ("import hashlib\nimport lykta_contracts.ids", 0),
+        ("from lykta_audit.pure import x", 0),
+        ("from lykta_audit import pure", 0),
+        ("from . import pure", 0),
+        ("from lykta_audit.store import x", 1),
+        ("from lykta_audit import store", 1),
+        ("from . import store", 1),
+    ],
+)
+def test_domain_and_what_it_stands_on_are_pure(tmp_path: Path, imported: str, found: int) -> None:
+    """A domain may use the standard library, contracts and pure modules beside it; the chain is followed."""
+    package = "services/audit/src/lykta_audit"
+    files = {
+        f"{package}/domain.py": imported,
+        f"{package}/pure.py": "import math",
+        f"{package}/store.py": "import nats",
+    }
+    assert len(list(imports.check_domains(tree(tmp_path, files)))) == found
 
 
 def test_the_recorder_may_not_decode() -> None:
@@ -147,13 +172,12 @@ def test_a_test_without_a_promise_is_found() -> None:
 
 def test_a_noun_in_common_and_a_deployment_word_in_a_service_are_found(tmp_path: Path) -> None:
     """Nouns of the domain are refused in libs/common, words of deployment in services."""
-    for name, text in {
+    files = {
         "libs/common/src/lykta_common/x.py": "# one\n# the cam" + "era\n",
         "services/audit/README.md": "In stand" + "alone mode\n",
         "services/audit/src/lykta_audit/x.py": "# fine\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    }
+    tree(tmp_path, files)
     assert [(f.path, f.line) for f in words.check(tmp_path)] == [
         ("libs/common/src/lykta_common/x.py", 2),
         ("services/audit/README.md", 1),
@@ -173,10 +197,7 @@ def test_broken_pages_are_found(tmp_path: Path) -> None:
         "services/audit/pyproject.toml": "",
         "requirements.lock": "--index-url https://example.org\n",
     }
-    for name, text in pages.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = sorted((f.path, f.what) for f in documents.check(tmp_path))
+    found = sorted((f.path, f.what) for f in documents.check(tree(tmp_path, pages)))
     assert [path for path, _ in found] == [
         "CONTRIBUTING.md",
         "Makefile",
@@ -194,9 +215,8 @@ def test_broken_pages_are_found(tmp_path: Path) -> None:
 
 def test_all_checks_see_a_file_of_the_tree_and_leave_generated_code_alone(tmp_path: Path) -> None:
     """The runner finds a broken rule in a tree, and does not look at generated files."""
-    for name in (SHIPPED, "libs/contracts/src/lykta/audit/v1/x_pb2.py", "services/audit/.venv/x.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("assert x\n")
+    names = (SHIPPED, "libs/contracts/src/lykta/audit/v1/x_pb2.py", "services/audit/.venv/x.py")
+    tree(tmp_path, dict.fromkeys(names, "assert x\n"))
     assert [source.path for source in python_files(tmp_path)] == [SHIPPED]
     assert [str(f) for f in findings(tmp_path)] == [
         f"{SHIPPED}:1: assert in shipped code. Raise an error that names the broken promise; python -O removes asserts."
