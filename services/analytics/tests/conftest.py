@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import av
@@ -15,16 +15,17 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Clip:
-    """An init and its parts; each part is one GOP."""
+    """An init and its parts."""
 
     init: bytes
     parts: tuple[bytes, ...]
 
 
-def encode(images: Iterable[Image], frames_per_second: int = 10, gop: int = 5) -> Clip:
-    """Encodes BGR images as fragmented H.264."""
+def encode(images: Iterable[Image], frames_per_second: int = 10, gop: int = 5, part_ms: int = 0) -> Clip:
+    """Encodes BGR images as fragmented H.264; one part per GOP, or parts of about `part_ms`."""
     buffer = io.BytesIO()
-    flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "video_track_timescale": "90000"}
+    flags = {"movflags": "empty_moov+default_base_moof", "video_track_timescale": "90000"}
+    flags |= {"frag_duration": str(part_ms * 1000)} if part_ms else {"movflags": "frag_keyframe+" + flags["movflags"]}
     with av.open(buffer, "w", format="mp4", options=flags) as container:
         stream = None
         for image in images:
@@ -52,6 +53,12 @@ def encode(images: Iterable[Image], frames_per_second: int = 10, gop: int = 5) -
 def grey(level: int, width: int = 320, height: int = 240) -> Image:
     """A uniform picture."""
     return np.full((height, width, 3), level, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> Callable[..., Clip]:
+    """The encoder: images, frames a second, GOP and length of a part."""
+    return encode
 
 
 @pytest.fixture(scope="session")

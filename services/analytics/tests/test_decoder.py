@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import given
@@ -117,6 +118,17 @@ async def test_a_corrupt_part_costs_only_itself(decoder: DecoderProcess, clip: C
     assert decoder.starts == 1
 
 
+async def test_after_a_lost_part_it_waits_for_a_key(decoder: DecoderProcess, make_clip: Callable[..., Clip]) -> None:
+    """Pictures that refer to lost ones are not shown; the next key part is."""
+    images = (np.full((240, 320, 3), 20 + 10 * index, np.uint8) for index in range(20))
+    clip = make_clip(images, gop=20, part_ms=500)
+    await decoder.decode(HOUR_MS, clip.init, clip.parts[0])
+    assert len(await decoder.decode(HOUR_MS + 500, b"", clip.parts[1])) > 0
+    with pytest.raises(DecoderError, match="needs_key"):
+        await decoder.decode(HOUR_MS + 1500, b"", clip.parts[3])
+    assert len(await decoder.decode(HOUR_MS + 2000, clip.init, clip.parts[0])) > 0
+
+
 async def test_scrambled_pictures_never_kill_the_child(decoder: DecoderProcess, clip: Clip) -> None:
     """Slices full of noise are decoded or refused, and the child lives."""
     head = clip.parts[0].index(b"mdat") + 40
@@ -174,7 +186,7 @@ async def test_leaving_the_decoder_leaves_no_child(clip: Clip) -> None:
 @given(st.binary(max_size=300))
 def test_the_parser_only_ever_raises_value_error(data: bytes) -> None:
     """Any bytes at all are either samples or a `ValueError`."""
-    for parse in (fmp4.samples, fmp4.codec_configuration):
+    for parse in (fmp4.read_part, fmp4.codec_configuration):
         try:
             parse(data)
         except ValueError:
@@ -185,13 +197,15 @@ def test_the_parser_only_ever_raises_value_error(data: bytes) -> None:
 def test_a_damaged_part_is_read_or_refused(data: st.DataObject) -> None:
     """One changed byte anywhere in a moof never makes the parser read outside the part."""
     trun = b"\0\0\0\x24trun\0\0\x03\1\0\0\0\2\0\0\0\x40\0\0\x0b\xb8\0\0\0\4\0\0\x0b\xb8\0\0\0\5"
-    traf = b"\0\0\0\x10tfhd\0\2\0\0\0\0\0\1" + trun
+    tfdt = b"\0\0\0\x14tfdt\1\0\0\0\0\0\0\0\0\0\0\7"
+    traf = b"\0\0\0\x10tfhd\0\2\0\0\0\0\0\1" + tfdt + trun
     moof = (16 + len(traf)).to_bytes(4, "big") + b"moof" + (8 + len(traf)).to_bytes(4, "big") + b"traf" + traf
     whole = bytearray(moof + b"\0\0\0\x11mdat" + b"123456789")
-    assert [sample.data for sample in fmp4.samples(bytes(whole))] == [b"1234", b"56789"]
+    parsed = fmp4.read_part(bytes(whole))
+    assert (parsed.decode_time, [sample.data for sample in parsed.samples]) == (7, [b"1234", b"56789"])
     whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     try:
-        assert sum(len(sample.data) for sample in fmp4.samples(bytes(whole))) <= len(whole)
+        assert sum(len(sample.data) for sample in fmp4.read_part(bytes(whole)).samples) <= len(whole)
     except ValueError:
         return
 

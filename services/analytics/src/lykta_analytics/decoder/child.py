@@ -6,7 +6,7 @@ Started as `python -I -m lykta_analytics.decoder.child --ring-fd N`; the only mo
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import av
 from av.codec.context import Flags
@@ -40,6 +40,7 @@ class PartDecoder:
         self._codec: av.VideoCodecContext | None = None
         self._configuration = b""
         self._last_ms = -(1 << 62)
+        self._expected = 0
 
     def decode(self, header: PartHeader, init: bytes, part: bytes) -> Iterator[Record]:
         """Decodes one part; yields up to four frame records and then the closing one.
@@ -47,12 +48,16 @@ class PartDecoder:
         After a fault the decoder is thrown away, so that the next key part starts clean.
         """
         try:
+            content = fmp4.read_part(part)
             if init:
                 self._configure(init)
+            elif self._codec is not None and not content.follows(self._expected):
+                self._codec = None  # pictures that refer to lost ones would show things that are not there
             if self._codec is None:
                 yield Record(RecordKind.NEEDS_KEY)
                 return
-            yield from self._frames(self._codec, header.from_ms, fmp4.samples(part))
+            self._expected = content.decode_time + content.duration_ticks
+            yield from self._frames(self._codec, header.from_ms, content.samples)
         except (ValueError, OSError, MemoryError, av.FFmpegError):
             self._codec = None
             self._configuration = b""
@@ -74,7 +79,7 @@ class PartDecoder:
         codec.open()
         self._codec, self._configuration = codec, configuration
 
-    def _frames(self, codec: av.VideoCodecContext, from_ms: int, samples: list[fmp4.Sample]) -> Iterator[Record]:
+    def _frames(self, codec: av.VideoCodecContext, from_ms: int, samples: Sequence[fmp4.Sample]) -> Iterator[Record]:
         slot = 0
         for sample in samples:
             packet = av.Packet(sample.data)

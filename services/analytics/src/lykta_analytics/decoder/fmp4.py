@@ -12,17 +12,28 @@ from typing import Final
 TIME_SCALE: Final = 90_000
 _MAX_SAMPLES: Final = 10_000
 _DATA_OFFSET, _FIRST_FLAGS, _DURATION, _SIZE, _FLAGS, _COMPOSITION = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
-_BASE_OFFSET, _DESCRIPTION, _DEFAULT_DURATION, _DEFAULT_SIZE, _DEFAULT_FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
-_NON_SYNC: Final = 0x10000
+_BASE_OFFSET, _DESCRIPTION, _DEFAULT_DURATION, _DEFAULT_SIZE = 0x1, 0x2, 0x8, 0x10
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One coded picture: its offset in time from the part's first decode time (ticks), key or not, and its bytes."""
+    """One coded picture: its offset in time from the part's first decode time (ticks), and its bytes."""
 
     offset_ticks: int
-    key: bool
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A `moof`+`mdat`: decode time of its first sample, ticks it lasts, and its samples in decode order."""
+
+    decode_time: int
+    duration_ticks: int
+    samples: tuple[Sample, ...]
+
+    def follows(self, expected: int) -> bool:
+        """Says whether nothing is missing before this part; a gap of one and a half pictures counts as missing."""
+        return abs(self.decode_time - expected) * 2 * len(self.samples) <= 3 * max(self.duration_ticks, 1)
 
 
 def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -59,49 +70,49 @@ def codec_configuration(init: bytes) -> tuple[str, bytes]:
     raise ValueError("the init has no H.264 track")
 
 
-def samples(part: bytes) -> list[Sample]:
+def read_part(part: bytes) -> Part:
     """Cuts a `moof`+`mdat` into samples in decode order; raises `ValueError` on anything inconsistent."""
     view = memoryview(part)
     track = child(view, b"moof", b"traf")
-    duration, size, flags = _defaults(child(track, b"tfhd"))
-    run = child(track, b"trun")
-    rows = list(_rows(run, duration, size, flags))
+    duration, size = _defaults(child(track, b"tfhd"))
+    rows = list(_rows(child(track, b"trun"), duration, size))
     payload = child(view, b"mdat")
     if sum(row[1] for row in rows) > len(payload):
         raise ValueError("samples are longer than the mdat")
     found, position, ticks = [], 0, 0
-    for row_duration, row_size, row_flags in rows:
-        found.append(Sample(ticks, not row_flags & _NON_SYNC, bytes(payload[position : position + row_size])))
+    for row_duration, row_size in rows:
+        found.append(Sample(ticks, bytes(payload[position : position + row_size])))
         position += row_size
         ticks += row_duration
-    return found
+    return Part(_decode_time(child(track, b"tfdt")), ticks, tuple(found))
 
 
-def _defaults(header: memoryview) -> tuple[int, int, int]:
-    present = struct.unpack_from("!I", header)[0] & 0xFFFFFF
+def _decode_time(box: memoryview) -> int:
+    return _u32(box, 4) << 32 | _u32(box, 8) if _u32(box, 0) >> 24 else _u32(box, 4)
+
+
+def _defaults(header: memoryview) -> tuple[int, int]:
+    present = _u32(header, 0) & 0xFFFFFF
     position = 8 + (8 if present & _BASE_OFFSET else 0) + (4 if present & _DESCRIPTION else 0)
-    values = []
-    for bit in (_DEFAULT_DURATION, _DEFAULT_SIZE, _DEFAULT_FLAGS):
-        values.append(_u32(header, position) if present & bit else 0)
-        position += 4 if present & bit else 0
-    return values[0], values[1], values[2]
+    duration = _u32(header, position) if present & _DEFAULT_DURATION else 0
+    position += 4 if present & _DEFAULT_DURATION else 0
+    return duration, _u32(header, position) if present & _DEFAULT_SIZE else 0
 
 
-def _rows(run: memoryview, duration: int, size: int, flags: int) -> Iterator[tuple[int, int, int]]:
+def _rows(run: memoryview, duration: int, size: int) -> Iterator[tuple[int, int]]:
+    """Duration and size of each sample."""
     present, count = _u32(run, 0) & 0xFFFFFF, _u32(run, 4)
     if not 0 < count <= _MAX_SAMPLES:
         raise ValueError("sample count is out of bounds")
-    position = 8 + (4 if present & _DATA_OFFSET else 0)
-    first_flags = None
-    if present & _FIRST_FLAGS:
-        first_flags, position = _u32(run, position), position + 4
-    for index in range(count):
-        row = [duration, size, first_flags if index == 0 and first_flags is not None else flags]
-        for column, bit in enumerate((_DURATION, _SIZE, _FLAGS)):
+    position = 8 + (4 if present & _DATA_OFFSET else 0) + (4 if present & _FIRST_FLAGS else 0)
+    skipped = 4 * sum(1 for bit in (_FLAGS, _COMPOSITION) if present & bit)
+    for _ in range(count):
+        row = [duration, size]
+        for column, bit in enumerate((_DURATION, _SIZE)):
             if present & bit:
                 row[column], position = _u32(run, position), position + 4
-        position += 4 if present & _COMPOSITION else 0
-        yield row[0], row[1], row[2]
+        position += skipped
+        yield row[0], row[1]
 
 
 def _u32(data: memoryview, position: int) -> int:
