@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lykta_common.errors import invalid
@@ -42,9 +43,17 @@ class DatabaseSettings(BaseSettings):
 class ObjectStoreSettings(BaseSettings):
     """Where the S3 store is."""
 
-    s3_endpoint: str = Field(description="http(s)://host:port of the S3 store")
+    s3_endpoint: str = Field(description="https://host:port of the S3 store; http:// only on loopback")
     s3_region: str = Field(default="us-east-1", description="S3 region")
     s3_credentials_file: Path = Field(description="JSON file with access_key and secret_key")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _encrypted_or_loopback(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")):
+            return endpoint
+        raise ValueError("must be https://; http:// is for loopback only (docs/decisions/0008)")
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
