@@ -52,6 +52,7 @@ class Camera:
         self._started_at: float | None = None
         self._next = self._first
         self._waiting = False
+        self._watchers: list[tuple[Callable[[CameraStats], bool], asyncio.Future[None]]] = []
 
     @property
     def viewers(self) -> int:
@@ -65,7 +66,8 @@ class Camera:
     def join(self, session: PlayingSession, now: float) -> tuple[int, int]:
         """Adds a client and returns the sequence number and time stamp of its first packet."""
         if self._started_at is None:
-            self._started_at = now - self._ticks_of(self._first)[1] / CLOCK_HZ
+            ticks = self._dice.random() * self.stream.loop_ticks if self.spec.free_running else self._sends[self._first]
+            self._started_at = now - ticks / CLOCK_HZ
         if not self._waiting:
             self._next = self._number_at(now)
             self._waiting = True
@@ -73,19 +75,29 @@ class Camera:
         start = self._key_at_or_after(self._next)
         session.start_at(start)
         self._sessions[session.session_id] = session
-        return session.sequence, session.timestamp(self._ticks_of(start)[0])
+        return session.sequence, session.timestamp(self._picture_ticks(start))
 
     def leave(self, session: PlayingSession) -> None:
         """Takes a client off; idempotent."""
         self._sessions.pop(session.session_id, None)
 
+    def until(self, holds: Callable[[CameraStats], bool]) -> asyncio.Future[None]:
+        """Returns a future that is done once the counters satisfy ``holds``; it is looked at when they change."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append((holds, future))
+        self.changed()
+        return future
+
+    def changed(self) -> None:
+        """Looks at the futures of :meth:`until`; whoever changes a counter calls it."""
+        for holds, future in tuple(self._watchers):
+            if not future.done() and holds(self.stats):
+                future.set_result(None)
+        self._watchers = [watcher for watcher in self._watchers if not watcher[1].done()]
+
     def frame_now(self) -> FrameTemplate:
         """Returns the frame that is due next."""
         return self._frame(self._next)
-
-    def sending_session(self, session_id: str) -> PlayingSession | None:
-        """Returns the client with this id if it is being sent frames."""
-        return self._sessions.get(session_id)
 
     def advance(self, now: float) -> float | None:
         """Sends what is due; see :class:`lykta_camera_sim.pacer.Paced`."""
@@ -107,12 +119,14 @@ class Camera:
         unix_at = self._unix_time()
         moved = self.faults.get("clock", now)
         camera_time = unix_at + (moved.offset_s if moved else self.spec.clock_offset_s)
-        now_ticks = int((now - (self._started_at or now)) * CLOCK_HZ)
-        ticks = self._ticks_of(self._next)[0]
+        now_ticks = int(self._elapsed_ticks(now))
+        ticks = self._picture_ticks(self._next)
         faults = self.faults.for_packets(now)
         air = OnAir(self._frame(self._next), self._next, ticks, now, now_ticks, unix_at, camera_time, faults)
         for session in tuple(self._sessions.values()):
             session.send(air)
+        if self._watchers:
+            self.changed()
 
     def _make_wait_for_key(self) -> None:
         for session in self._sessions.values():
@@ -121,20 +135,20 @@ class Camera:
     def _frame(self, number: int) -> FrameTemplate:
         return self.stream.frames[number % len(self.stream.frames)]
 
-    def _ticks_of(self, number: int) -> tuple[int, int]:
-        """Picture time and sending time of a frame on the endless time line."""
+    def _picture_ticks(self, number: int) -> int:
         lap, index = divmod(number, len(self._sends))
-        frame = self.stream.frames[index]
-        shift = lap * self.stream.loop_ticks
-        return shift + frame.picture_ticks, shift + frame.send_ticks
+        return lap * self.stream.loop_ticks + self.stream.frames[index].picture_ticks
 
     def _due(self, number: int) -> float:
         lap, index = divmod(number, len(self._sends))
         ticks = lap * self.stream.loop_ticks + self._sends[index]
-        return (self._started_at or 0.0) + ticks / CLOCK_HZ
+        return (0.0 if self._started_at is None else self._started_at) + ticks / CLOCK_HZ
+
+    def _elapsed_ticks(self, now: float) -> float:
+        return 0.0 if self._started_at is None else (now - self._started_at) * CLOCK_HZ
 
     def _number_at(self, now: float) -> int:
-        lap, ticks = divmod((now - (self._started_at or now)) * CLOCK_HZ, self.stream.loop_ticks)
+        lap, ticks = divmod(self._elapsed_ticks(now), self.stream.loop_ticks)
         return int(lap) * len(self._sends) + bisect.bisect_left(self._sends, ticks - 1)
 
     def _key_at_or_after(self, number: int) -> int:

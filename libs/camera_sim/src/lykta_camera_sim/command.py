@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--auth", default="digest", help=f"one or more of {', '.join(AUTH_SCHEMES)}, joined by + (default: %(default)s)"
     )
     add("--audio", action="store_true", help="describe a sound track as well; nothing is ever sent on it")
+    add("--free-running", action="store_true", help="start each camera at a random point of its loop")
     add("--clock-offset", type=float, default=0.0, metavar="S", help="seconds by which the cameras' own clock is wrong")
     add("--near-wrap", action="store_true", help="start sequence numbers and time stamps shortly before they wrap")
     add(
@@ -93,6 +94,7 @@ def _spec(name: str, path: Path, options: argparse.Namespace) -> CameraSpec:
         password=options.password,
         auth=options.auth,
         sdp=SdpOptions(audio=options.audio),
+        free_running=options.free_running,
         clock_offset_s=options.clock_offset,
         first_sequence=65_500 if options.near_wrap else None,
         first_timestamp=2**32 - 270_000 if options.near_wrap else None,

@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         try:
             for request in self._reader.feed(data):
                 answer = self._answer(request)
+                if self.camera is not None:
+                    self.camera.changed()
                 if answer is None or self._transport is None:
                     return
                 self._transport.write(answer)
@@ -95,11 +97,13 @@ class Connection(asyncio.Protocol):
             return response(400, None)
         if request.version != "RTSP/1.0":
             return response(505, cseq)
-        if request.method == "OPTIONS" and not request.path:
+        if request.method == "OPTIONS" and (request.uri == "*" or not request.path):
             return response(200, cseq, [("Public", _PUBLIC)])
         camera = self._door.camera(request.path[0]) if request.path else None
         if camera is None:
             return response(404, cseq)
+        if self._session is not None and camera is not self.camera:
+            return response(455, cseq)
         now = self._loop.time()
         self.camera = camera
         camera.stats.requests += 1

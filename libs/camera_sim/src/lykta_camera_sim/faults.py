@@ -120,19 +120,19 @@ class ActiveFaults:
         return sorted(kind for kind in list(self._until) if self.get(kind, now))
 
     def for_packets(self, now: float) -> list[Fault]:
-        """Returns the faults that touch packets, in the order in which they apply."""
+        """Returns the faults that touch packets."""
         if not self._until:
             return []
         return [fault for kind in _PACKET_FAULTS if (fault := self.get(kind, now))]
 
 
 def damage(packets: list[bytearray], faults: list[Fault], dice: random.Random) -> tuple[list[bytearray], int]:
-    """Applies packet faults to the interleaved packets of one frame; the input list is used up.
+    """Applies packet faults, truncation first, to the interleaved packets of one frame; the input list is used up.
 
     Returns what to send and how many sequence numbers the frame takes, what was left out by ``drop`` included.
     """
     used = len(packets)
-    for fault in faults:
+    for fault in sorted(faults, key=lambda one: _PACKET_FAULTS.index(one.kind)):
         packets = _DAMAGE[fault.kind](packets, fault.probability, dice)
         if fault.kind == "truncate":
             used = len(packets)

@@ -157,6 +157,15 @@ class CameraSimulator:
         """Returns the camera's counters, which go on changing."""
         return self._known(name).stats
 
+    async def wait_until(self, name: str, holds: Callable[[CameraStats], bool], timeout_s: float = 10.0) -> None:
+        """Waits until the camera's counters satisfy ``holds``.
+
+        Raises:
+            TimeoutError: they did not within ``timeout_s``.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self._known(name).until(holds)
+
     def captured(self, name: str) -> list[CaptureRecord]:
         """Returns what was sent, oldest first, and flushes the camera's file; empty without capture."""
         capture = self._known(name).capture

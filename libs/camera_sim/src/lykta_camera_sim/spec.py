@@ -35,7 +35,8 @@ class CameraSpec:
     is asked. ``answer_status`` makes DESCRIBE answer with that status (302 with ``redirect_to``). ``clock_offset_s``
     shifts the camera's own clock (RTCP). ``first_sequence`` and ``first_timestamp`` fix what is otherwise random per
     session. ``session_timeout_s`` is how long a silent client is kept. ``offset_s`` starts the loop that far into the
-    file.
+    file. The time line starts with the first client, or with ``free_running`` at a random point of the loop, so that
+    many cameras of one file are out of step and a client waits for its first key frame.
     """
 
     name: str
@@ -57,6 +58,7 @@ class CameraSpec:
     session_timeout_s: float = 60.0
     max_sessions: int = 64
     offset_s: float = 0.0
+    free_running: bool = False
 
     def __post_init__(self) -> None:
         """Refuses names that do not fit in a URL and values that make no camera."""
