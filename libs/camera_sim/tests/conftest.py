@@ -2,13 +2,20 @@
 
 import asyncio
 import base64
+import datetime
 import hashlib
+import ipaddress
 import re
+import ssl
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from lykta_camera_sim.footage import ffmpeg_path, synthetic_footage
 
 DEADLINE_S = 10
@@ -181,17 +188,14 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-Connect = Callable[[str], Awaitable[RawClient]]
-
-
 @pytest.fixture
 async def connect():
     """Connects a raw client to an RTSP URL; all are closed at the end."""
     clients: list[RawClient] = []
 
-    async def open_client(url: str) -> RawClient:
-        host, port = url.split("/")[2].split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+    async def open_client(url: str, tls: ssl.SSLContext | None = None) -> RawClient:
+        host, port = url.rpartition("@")[2].split("/")[-2].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
         clients.append(RawClient(reader, writer, url))
         return clients[-1]
 
@@ -216,3 +220,25 @@ def make_basic():
 def put_together():
     """The client's depacketiser."""
     return depacketise
+
+
+@pytest.fixture(scope="session")
+def tls_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Certificate and key for 127.0.0.1, made now."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "camera")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, plain))
+    return folder / "cert.pem", folder / "key.pem"

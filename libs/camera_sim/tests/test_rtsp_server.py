@@ -1,9 +1,11 @@
 """The RTSP door: methods, refusals, credentials, descriptions, time-outs."""
 
 import asyncio
+import ssl
 
 import pytest
 from lykta_camera_sim import CameraSimulator, CameraSpec, SdpOptions
+from lykta_camera_sim.video import load_video
 
 USER = {"username": "op", "password": "hem:ligt å"}
 
@@ -216,3 +218,15 @@ async def test_leaving_the_context_closes_connections(clip, connect):
         await client.receive(lambda c: False)
     with pytest.raises(OSError):
         await connect(sim.url("torg"))
+
+
+async def test_over_tls(clip, connect, tls_pair):
+    """With a certificate the camera is ``rtsps`` and sends the same pictures."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*tls_pair)
+    async with CameraSimulator(cameras=[CameraSpec("torg", clip)], tls=server) as sim:
+        assert sim.address("torg").startswith("rtsps://")
+        client = await connect(sim.url("torg"), ssl.create_default_context(cafile=tls_pair[0]))
+        await client.play()
+        await client.receive(lambda c: len(c.frames()) >= 5)
+    assert client.frames()[0][1] == list(load_video(clip).units[0].nals)

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lykta_camera_sim.video import Video
 
@@ -54,7 +54,7 @@ class FrameTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """All frames of a loop, ready to send."""
+    """All frames of a loop, ready to send; ``video`` keeps only what describes it, not its pictures."""
 
     video: Video
     frames: tuple[FrameTemplate, ...]
@@ -118,7 +118,7 @@ def packetise(video: Video, payload_limit: int = 1400, aggregate: bool = True) -
         frames.append(
             FrameTemplate(bytes(wire), tuple(offsets), unit.send_ticks, unit.picture_ticks, unit.is_key, nals)
         )
-    return Stream(video, tuple(frames))
+    return Stream(replace(video, units=()), tuple(frames))
 
 
 _NTP_EPOCH = 2_208_988_800

@@ -1,6 +1,7 @@
 """Serves any number of simulated cameras on one RTSP port, from one event loop."""
 
 import asyncio
+import contextlib
 import random
 import ssl
 import time
@@ -22,6 +23,7 @@ from lykta_camera_sim.spec import CameraSpec
 from lykta_camera_sim.video import load_video
 
 _HOUSEKEEPING_S = 1.0
+_CLOSING_S = 5.0
 
 
 class CameraSimulator:
@@ -56,6 +58,8 @@ class CameraSimulator:
         self._streams: dict[tuple[Path, float | None, int, bool], Stream] = {}
         self._cameras: dict[str, Camera] = {}
         self._connections: set[Connection] = set()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
         self._server: asyncio.Server | None = None
         self._pacer: Pacer | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -84,7 +88,8 @@ class CameraSimulator:
             self._server.close()
         for connection in tuple(self._connections):
             connection.close()
-        await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_closed.wait(), _CLOSING_S)
         for camera in self._cameras.values():
             if camera.capture is not None:
                 camera.capture.close()
@@ -192,10 +197,13 @@ class CameraSimulator:
     def opened(self, connection: Connection) -> None:
         """See :class:`lykta_camera_sim.connection.Door`."""
         self._connections.add(connection)
+        self._all_closed.clear()
 
     def closed(self, connection: Connection) -> None:
         """See :class:`lykta_camera_sim.connection.Door`."""
         self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()
 
     def _known(self, name: str) -> Camera:
         camera = self._cameras.get(name)
