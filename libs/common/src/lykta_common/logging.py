@@ -38,7 +38,6 @@ def configure(service: str, form: Literal["json", "console"], level: str) -> Non
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     # Libraries log through the standard library; their warnings matter, their chatter does not.

@@ -1,9 +1,10 @@
 """Pytest fixtures; a package's conftest says `pytest_plugins = ["lykta_testing.fixtures"]`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from lykta_testing.clock import ManualClock
 from lykta_testing.platform import Backbone, open_backbone
@@ -27,3 +28,12 @@ async def nats_backbone(tmp_path: Path) -> AsyncIterator[Backbone]:
     """NATS alone, real, empty, of this test alone (40 ms)."""
     async with open_backbone(tmp_path, s3=False) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def log_configuration() -> Iterator[None]:
+    """Give every test the library's own log configuration, whatever the one before set."""
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    yield
+    structlog.reset_defaults()
