@@ -9,9 +9,11 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from lykta_common.config import ServiceSettings
 from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,12 +74,14 @@ def shown(default: object) -> str:
     return "" if default in (None, "") else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def rows(model: type[BaseModel]) -> list[str]:
+def rows(model: type[BaseModel], prefix: str | None = None, without: Collection[str] = ()) -> list[str]:
     """The table rows of one model; raises SystemExit when a setting has no description."""
-    prefix = str(model.model_config.get("env_prefix", ""))
+    prefix = str(model.model_config.get("env_prefix", "")) if prefix is None else prefix
     schema = model.model_json_schema(mode="validation")
     lines = []
     for name, body in sorted(schema.get("properties", {}).items()):
+        if name in without:
+            continue
         if not body.get("description"):
             where = f"{model.__module__}.{model.__name__}.{name}"
             raise SystemExit(f"{where}: no description. Say its unit and what it is for.")
@@ -89,11 +93,17 @@ def rows(model: type[BaseModel]) -> list[str]:
 
 def page() -> str:
     """The whole page."""
-    parts = [HEADER]
+    shared = "Each service has these, under its own prefix (`LYKTA_AUDIT_NATS_URL`)."
+    parts = [HEADER, section("every service", shared, rows(ServiceSettings, "lykta_<service>_"))]
     for name, charter, model in settings():
-        table = ["| variable | type | bounds | default | what it is |", "|---|---|---|---|---|", *rows(model)]
-        parts.append("\n".join([f"## {name}", "", charter, "", *table, ""]))
+        parts.append(section(name, charter, rows(model, without=ServiceSettings.model_fields)))
     return "\n".join(parts)
+
+
+def section(title: str, charter: str, lines: list[str]) -> str:
+    """One part of the page: a heading, a sentence and a table."""
+    table = ["| variable | type | bounds | default | what it is |", "|---|---|---|---|---|", *lines]
+    return "\n".join([f"## {title}", "", charter, "", *table, ""])
 
 
 def main() -> int:
