@@ -79,26 +79,39 @@ def test_a_short_absence_does_not_close_it() -> None:
 
 
 def test_time_alone_closes_it() -> None:
-    """Without any look, ticks close it."""
+    """Pictures that nobody needed to look at close it as well."""
     state = ZonePresence(RULE)
     feed(state, [[at(0.1)]] * 3)
-    assert state.tick(START_MS + 3_399) == []
-    assert [step.kind for step in state.tick(START_MS + 3_400)] == ["close"]
+    ticks = [state.tick(START_MS + 400 + 200 * index) for index in range(1, 16)]
+    assert [len(steps) for steps in ticks] == [0] * 14 + [1]
+
+
+def test_what_was_not_watched_is_not_quiet() -> None:
+    """Ten seconds without pictures do not close it; three quiet watched ones do, and it ends at the last sight."""
+    state = ZonePresence(RULE)
+    feed(state, [[at(0.1)]] * 3)
+    steps = [step for ms in range(10_400, 15_000, 200) for step in state.tick(START_MS + ms)]
+    assert [(step.kind, step.ended_ms, step.observed_ms - START_MS) for step in steps] == [
+        ("close", START_MS + 400, 13_400)
+    ]
 
 
 def test_an_open_notice_goes_on_after_a_restart() -> None:
-    """Resumed and seen again within the quiet time: no second opening, and the same start."""
-    state = ZonePresence(RULE, Resumed(START_MS - 9_000, START_MS - 1_000, "person-in-zone", {"person": 1}, ("left",)))
-    assert feed(state, [[at(0.1)]] * 5) == []
-    closing = state.tick(START_MS + 10_000)
-    assert [(step.kind, step.started_ms) for step in closing] == [("close", START_MS - 9_000)]
+    """Resumed after 20 s and seen again: no second opening, and the same start."""
+    state = ZonePresence(
+        RULE, Resumed(START_MS - 90_000, START_MS - 20_000, "person-in-zone", {"person": 1}, ("left",))
+    )
+    assert feed(state, [[]] * 5 + [[at(0.1)]] * 5) == []
+    assert state.last_seen_ms == START_MS + 1_800
+    closing = feed(state, [[]] * 20, start=10)
+    assert [(step.kind, step.started_ms) for step in closing] == [("close", START_MS - 90_000)]
 
 
 def test_an_open_notice_closes_when_the_restart_took_too_long() -> None:
     """Resumed too late: first it closes at its last sight, then a new one may open."""
-    state = ZonePresence(RULE, Resumed(START_MS - 90_000, START_MS - 60_000, "person-in-zone"))
+    state = ZonePresence(RULE, Resumed(START_MS - 90_000, START_MS - 61_000, "person-in-zone"))
     steps = feed(state, [[at(0.1)]] * 3)
-    assert [(step.kind, step.ended_ms) for step in steps] == [("close", START_MS - 60_000), ("open", None)]
+    assert [(step.kind, step.ended_ms) for step in steps] == [("close", START_MS - 61_000), ("open", None)]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2_000)), max_size=80))

@@ -15,6 +15,8 @@ CAMERA_OBSCURED: Final = "camera-obscured"
 RULE_VERSION: Final = 1
 _PERSON: Final = "person"
 _UPDATE_INTERVAL_MS: Final = 1_000
+_UNWATCHED_MS: Final = 2_000
+_LONGEST_UNWATCHED_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,15 @@ class _Open:
     counts: dict[str, int]
     zones: tuple[str, ...]
     told_ms: int
+    quiet_from_ms: int
     changed: tuple[str, ...] = ()
 
 
 class ZonePresence:
     """State of one zone rule at one camera: fed with looks and ticks in order of media time, answers steps.
 
-    A picture that was not looked at is no evidence of absence: only `look` counts frames, `tick` only lets time pass.
+    What was not watched is no evidence of absence: only `look` counts frames, and a stretch without any picture (a lost
+    stream, a restart) up to a minute does not count as quiet.
     """
 
     def __init__(self, rule: ZoneRule, resumed: Resumed | None = None) -> None:
@@ -88,10 +92,10 @@ class ZonePresence:
         self._recent: deque[tuple[int, bool]] = deque(maxlen=rule.window_frames)
         self._stays: dict[str, tuple[int, int]] = {}
         self._open: _Open | None = None
+        self._watched_ms: int | None = None
         if resumed is not None:
-            self._open = _Open(
-                resumed.started_ms, resumed.last_seen_ms, dict(resumed.counts), resumed.zones, resumed.last_seen_ms
-            )
+            last_ms = self._watched_ms = resumed.last_seen_ms
+            self._open = _Open(resumed.started_ms, last_ms, dict(resumed.counts), resumed.zones, last_ms, last_ms)
 
     @property
     def is_open(self) -> bool:
@@ -111,10 +115,21 @@ class ZonePresence:
         return steps
 
     def tick(self, at_ms: int) -> list[Step]:
-        """Lets media time pass; closes the notice when nobody was seen for the quiet time."""
-        if self._open is None or at_ms - self._open.last_seen_ms < self.rule.quiet_ms:
+        """Takes note of a picture that was not looked at; closes the notice when nobody was seen for the quiet time."""
+        unwatched = 0 if self._watched_ms is None else at_ms - self._watched_ms
+        self._watched_ms = at_ms
+        if self._open is None:
+            return []
+        if _UNWATCHED_MS < unwatched <= _LONGEST_UNWATCHED_MS:
+            self._open.quiet_from_ms += unwatched
+        if at_ms - self._open.quiet_from_ms < self.rule.quiet_ms:
             return []
         return self.end(at_ms, ())
+
+    @property
+    def last_seen_ms(self) -> int | None:
+        """When somebody was last seen, while the notice is open."""
+        return self._open.last_seen_ms if self._open else None
 
     def end(self, at_ms: int, reason: tuple[str, ...]) -> list[Step]:
         """Closes the notice now, whatever is seen: the mandate ended, or no picture comes any more."""
@@ -141,11 +156,11 @@ class ZonePresence:
     def _begin(self, at_ms: int, sightings: tuple[Sighting, ...]) -> Step:
         first_ms = next(ms for ms, hit in self._recent if hit)
         zones = _zones(sightings)
-        self._open = _Open(first_ms, at_ms, {_PERSON: len(sightings)}, zones, at_ms)
+        self._open = _Open(first_ms, at_ms, {_PERSON: len(sightings)}, zones, at_ms, at_ms)
         return self._step("open", self._open, at_ms, sightings, entered=zones)
 
     def _stay(self, state: _Open, at_ms: int, sightings: tuple[Sighting, ...]) -> list[Step]:
-        state.last_seen_ms = at_ms
+        state.last_seen_ms = state.quiet_from_ms = at_ms
         entered = tuple(zone for zone in _zones(sightings) if zone not in state.zones)
         if entered:
             state.zones = (*state.zones, *entered)
@@ -208,6 +223,11 @@ class PictureHealth:
     def is_open(self) -> bool:
         """True between the opening and the closing step."""
         return self._started_ms is not None
+
+    @property
+    def last_seen_ms(self) -> int | None:
+        """When the picture was last bad, while the notice is open."""
+        return self._last_bad_ms if self.is_open else None
 
     @property
     def key(self) -> str:
