@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -87,29 +87,41 @@ def run_migrations() -> None:
     """Run the migrations Alembic was asked for; called by every service's `migrations/env.py`."""
     from alembic import context
 
-    asyncio.run(_run_migrations(context))
-
-
-async def _run_migrations(context: Any) -> None:
     url = make_url(context.config.attributes["url"])
-    if url.database and url.drivername.startswith("sqlite"):
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-
-    def run(connection: Any) -> None:
-        context.configure(connection=connection, target_metadata=None, render_as_batch=True)
-        with context.begin_transaction():
-            context.run_migrations()
-
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(run)
+        if url.drivername.startswith("sqlite"):
+            _run_on_sqlite(context, url)
+        else:
+            asyncio.run(_run_on_server(context, url))
     except (OperationalError, InterfaceError) as error:
         raise unavailable("the database") from error
+
+
+def _run_on_sqlite(context: Any, url: URL) -> None:
+    """Migrate with the standard library's driver: a worker thread of the other one may outlive this loop."""
+    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url.set(drivername="sqlite"))
+    event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        with engine.begin() as connection:
+            _run_in(context, connection)
+    finally:
+        engine.dispose()
+
+
+async def _run_on_server(context: Any, url: URL) -> None:
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda sync: _run_in(context, sync))
     finally:
         await engine.dispose()
+
+
+def _run_in(context: Any, connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=None, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

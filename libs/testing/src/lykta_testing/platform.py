@@ -110,8 +110,9 @@ async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backb
             await bootstrap_s3(backbone.s3_settings())
         yield backbone
     finally:
+        # Nothing of it is kept, so nothing waits for an orderly end (the S3 server takes seconds for one).
         for server in reversed(servers):
-            await server.stop()
+            await server.kill()
 
 
 @asynccontextmanager
