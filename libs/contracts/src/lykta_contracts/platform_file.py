@@ -38,3 +38,10 @@ class PlatformFile(Message):
     audit_verifier_key: str
     recorder_key_file: str = Field(description="PEM public key that verifies hour seals")
     profile: str
+    oidc_client_secret_file: str = Field(default="", description="client secret of the development identity provider")
+    people: dict[str, str] = Field(default_factory=dict, description="demo people who can log in: name and role")
+    status_file: str = Field(default="", description="JSON with processes, pids and restarts; written every second")
+    log_dir: str = Field(default="", description="one log file for each process")
+    camera_control_url: str = Field(default="", description="faults for the demo cameras; empty without them")
+    camera_capture_dir: str = Field(default="", description="what the demo cameras sent, NAL by NAL; empty if not kept")
+    otlp_endpoint: str = Field(default="", description="host:port of the OTLP/gRPC collector; empty for none")
