@@ -23,6 +23,6 @@ class Health:
         try:
             async with asyncio.timeout(self.deadline_seconds):
                 await self.checks[name]()
-        except Exception as error:
+        except Exception as error:  # boundary: a health check reports every failure and raises none
             return name, f"{type(error).__name__}: {error}"
         return name, ""

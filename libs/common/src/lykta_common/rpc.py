@@ -67,7 +67,7 @@ class BoundaryInterceptor(grpc.aio.ServerInterceptor):
                 caller = require_workload(context, workloads)
                 with structlog.contextvars.bound_contextvars(rpc=method, caller=caller):
                     return await inner(request, context)
-            except Exception as error:
+            except Exception as error:  # boundary: the RPC interceptor answers every failure
                 await refuse(context, error, method)
 
         return call
@@ -79,7 +79,7 @@ class BoundaryInterceptor(grpc.aio.ServerInterceptor):
                 with structlog.contextvars.bound_contextvars(rpc=method, caller=caller):
                     async for response in inner(request, context):
                         yield response
-            except Exception as error:
+            except Exception as error:  # boundary: the RPC interceptor answers every failure
                 await refuse(context, error, method)
 
         return call

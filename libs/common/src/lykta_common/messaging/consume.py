@@ -69,7 +69,7 @@ class _Consumption:
             await self._run(message)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # boundary: the handler wrapper decides for every failure
             await self._decide(message, error)
         else:
             await message.ack()
