@@ -377,6 +377,12 @@ class RunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AS_OF_FIELD_NUMBER: _builtins.int
+    CONTROLLER_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    controller: _builtins.str
+    """Only this controller's footage. A person must name one; a test tool may leave it empty for all."""
+    camera: _builtins.str
+    """Only this camera's footage; empty for all of the controller's."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Pretend that it is this time; refused in the production profile. Unset means now."""
@@ -385,10 +391,12 @@ class RunRequest(_message.Message):
         self,
         *,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        controller: _builtins.str = ...,
+        camera: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "camera", b"camera", "controller", b"controller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
