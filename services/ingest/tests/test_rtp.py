@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from lykta_ingest.rtp import B_SLICE, DAMAGED, KEY, MAX_NAL_BYTES, NEW_PARAMETERS, H264Depacketizer
 
 Unit = tuple[int, bytes, int]
@@ -106,7 +105,7 @@ def apply(stream: list[bytes], wanted: list[tuple[str, int]]) -> list[bytes]:
 def test_no_loss_or_reordering_yields_a_wrong_nal_unit(
     new_packets: Any, wanted: list[tuple[str, int]], limit: int
 ) -> None:
-    """Whatever is lost, repeated or swapped: NAL units are whole, unmarked access units are as sent, gaps are marked."""
+    """Whatever is lost, repeated or swapped: NAL units are whole, unmarked access units as sent, gaps are marked."""
     maker = new_packets()
     sent = [p for unit in sample_units() for p in maker.unit(unit, limit=limit)]
     arrived = apply(sent, wanted)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from lykta_ingest.errors import CameraFault, unreachable
+from lykta_ingest.errors import CameraError, unreachable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
@@ -26,7 +26,7 @@ class CameraAddress:
 
 
 def parse_address(text: str) -> CameraAddress:
-    """Read an address; raises CameraFault INVALID_ARGUMENT that says what is wrong, never repeating credentials."""
+    """Read an address; raises CameraError INVALID_ARGUMENT that says what is wrong, never repeating credentials."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -55,7 +55,7 @@ async def resolve(address: CameraAddress, allowed: Sequence[Network], deadline_s
     addresses = [ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in found]
     for one in addresses:
         if not any(one in network for network in allowed):
-            raise CameraFault(
+            raise CameraError(
                 "PERMISSION_DENIED",
                 "CAMERA",
                 "the camera's address lies outside the networks allowed for cameras; "
@@ -65,5 +65,5 @@ async def resolve(address: CameraAddress, allowed: Sequence[Network], deadline_s
     return str(addresses[0])
 
 
-def _invalid(message: str) -> CameraFault:
-    return CameraFault("INVALID_ARGUMENT", "INVALID_FIELD", message, retryable=False)
+def _invalid(message: str) -> CameraError:
+    return CameraError("INVALID_ARGUMENT", "INVALID_FIELD", message, retryable=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(eq=False)
-class CameraFault(Exception):
+class CameraError(Exception):
     """A camera cannot be recorded right now.
 
     `code` is a canonical gRPC code name, `reason` a value of the proto enum `ErrorReason` without its prefix,
@@ -25,16 +25,16 @@ class CameraFault(Exception):
         return f"{self.reason}: {self.message}"
 
 
-def unsupported(message: str) -> CameraFault:
+def unsupported(message: str) -> CameraError:
     """Return the fault for a stream we cannot record bit-exactly; only a change in the camera's settings helps."""
-    return CameraFault("UNIMPLEMENTED", "UNSUPPORTED_CODEC", message, retryable=False)
+    return CameraError("UNIMPLEMENTED", "UNSUPPORTED_CODEC", message, retryable=False)
 
 
-def malformed(message: str) -> CameraFault:
+def malformed(message: str) -> CameraError:
     """Return the fault for an answer that breaks its protocol."""
-    return CameraFault("UNAVAILABLE", "CAMERA", message)
+    return CameraError("UNAVAILABLE", "CAMERA", message)
 
 
-def unreachable(message: str) -> CameraFault:
+def unreachable(message: str) -> CameraError:
     """Return the fault for a camera that does not answer on the network."""
-    return CameraFault("UNAVAILABLE", "CAMERA", message, cause="NETWORK")
+    return CameraError("UNAVAILABLE", "CAMERA", message, cause="NETWORK")

@@ -78,7 +78,7 @@ class GopAssembler:
     """The time line of one recording session.
 
     A new epoch begins with the first key frame, with a changed codec configuration, when RTP time jumps, and when RTP
-    time and the platform's clock have drifted 2 s apart. Raises CameraFault for B-frames.
+    time and the platform's clock have drifted 2 s apart. Raises CameraError for B-frames.
     """
 
     def __init__(

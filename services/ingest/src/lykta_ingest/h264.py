@@ -86,7 +86,7 @@ def unescape(nal: bytes) -> bytes:
 
 
 def parse_sps(nal: bytes) -> Sps:
-    """Read a sequence parameter set NAL unit; raises CameraFault when it is malformed or cannot be recorded."""
+    """Read a sequence parameter set NAL unit; raises CameraError when it is malformed or cannot be recorded."""
     if len(nal) < 4 or nal[0] & 0x1F != NAL_SPS:
         raise malformed("the camera sent a sequence parameter set that is too short; restart the camera")
     try:

@@ -6,6 +6,7 @@ body, so that the evidence path's hash doubles as the check against torn writes 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -182,6 +183,8 @@ class Journal:
     # -- writing -------------------------------------------------------------------------------------------------
 
     def _write(self, records: Sequence[Record]) -> list[Location]:
+        if not records:
+            return []
         buffers: list[bytes | bytearray] = []
         total = 0
         for record in records:
@@ -259,11 +262,9 @@ class Journal:
         known = [key for key in done if key in self._keys]
         if not known:
             return
-        try:
+        # Forgetting in memory is enough to go on: after a crash the records are merely stored once more.
+        with contextlib.suppress(SpoolFullError, OSError):
             self._write([Record(_DONE, "", json.dumps(known, separators=(",", ":")).encode())])
-        except (SpoolFullError, OSError):
-            # Forgetting in memory is enough to go on: after a crash the records are merely stored once more.
-            pass
         self._release(known)
         self._give_back()
 

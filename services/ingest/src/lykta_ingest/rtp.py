@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from lykta_ingest.errors import CameraFault
+from lykta_ingest.errors import CameraError
 from lykta_ingest.h264 import B_SLICE_FIRST_BYTES, NAL_IDR, NAL_PPS, NAL_SLICE, NAL_SPS, parameter_set_key
 
 MAX_NAL_BYTES = 8 * 1024 * 1024
@@ -98,6 +98,14 @@ class H264Depacketizer:
         self.packets = 0
         self.lost_packets = 0
         self.faults = 0
+
+    def seed(self, parameter_sets: Iterable[bytes]) -> None:
+        """Take the parameter sets that were announced out of band; broken ones are left out."""
+        for nal in parameter_sets:
+            if nal and nal[0] & 0x1F in {NAL_SPS, NAL_PPS}:
+                self._note_parameters(nal)
+        self._au_flags = 0
+        self._damaged = False
 
     def feed(self, view: memoryview, start: int, end: int, channel: int) -> int:
         """Consume complete interleaved frames of `channel` from view[start:end]; return where it stopped.
@@ -308,7 +316,7 @@ class H264Depacketizer:
     def _note_parameters(self, nal: bytes) -> None:
         try:
             key = parameter_set_key(nal)
-        except CameraFault:
+        except CameraError:
             self._damage()
             return
         if self.parameters.get(key) != nal:

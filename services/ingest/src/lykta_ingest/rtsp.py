@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lykta_ingest.address import CameraAddress
-from lykta_ingest.errors import CameraFault, malformed, unreachable
+from lykta_ingest.errors import CameraError, malformed, unreachable
 from lykta_ingest.rtp import DOLLAR, H264Depacketizer
 from lykta_ingest.rtsp_auth import Authenticator, Credentials
 
@@ -33,11 +33,11 @@ class Response:
         return next((value for key, value in self.headers if key == name), "")
 
 
-def refusal(response: Response, method: str) -> CameraFault:
+def refusal(response: Response, method: str) -> CameraError:
     """Translate a status that is not 200 into a fault that says what to do."""
     status = response.status
     if 300 <= status < 400:
-        return CameraFault(
+        return CameraError(
             "FAILED_PRECONDITION",
             "CAMERA",
             f"the camera redirects ({status}), which is refused; register the address it should be reached at",
@@ -59,14 +59,14 @@ def refusal(response: Response, method: str) -> CameraFault:
         503: ("UNAVAILABLE", "the camera is overloaded or starting; trying again"),
     }
     code, message = known.get(status, ("UNAVAILABLE", f"the camera refused {method}; look at its log, or restart it"))
-    return CameraFault(code, "CAMERA", f"{message} (RTSP status {status})")
+    return CameraError(code, "CAMERA", f"{message} (RTSP status {status})")
 
 
 class RtspConnection(asyncio.BufferedProtocol):
     """One connection: receives into one buffer and parses `$` frames and answers in place.
 
     Frames of `video_channel` go to the depacketizer, those of the channel after it to `on_control` (RTCP). Whatever
-    breaks the protocol ends the connection with a CameraFault; `closed` resolves when it is over.
+    breaks the protocol ends the connection with a CameraError; `closed` resolves when it is over.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._depacketizer: H264Depacketizer | None = None
         self._video_channel = -1
         self._on_control: Callable[[memoryview], None] | None = None
-        self.closed: asyncio.Future[CameraFault] = loop.create_future()
+        self.closed: asyncio.Future[CameraError] = loop.create_future()
         self.received_bytes = 0
 
     # -- asyncio.BufferedProtocol --------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self.received_bytes += nbytes
         try:
             self._parse()
-        except CameraFault as fault:
+        except CameraError as fault:
             self.fail(fault)
             return
         if self._start == self._end:
@@ -114,7 +114,7 @@ class RtspConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Treat the camera's end of stream as the end of the connection."""
-        self.fail(CameraFault("UNAVAILABLE", "CAMERA", "the camera closed the connection"))
+        self.fail(CameraError("UNAVAILABLE", "CAMERA", "the camera closed the connection"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,7 +133,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._depacketizer = depacketizer
         self._on_control = on_control
 
-    def fail(self, fault: CameraFault) -> None:
+    def fail(self, fault: CameraError) -> None:
         """End the connection; the first reason counts."""
         if not self.closed.done():
             self.closed.set_result(fault)
@@ -148,7 +148,7 @@ class RtspConnection(asyncio.BufferedProtocol):
     async def request(self, method: str, url: str, headers: dict[str, str], deadline_s: float) -> Response:
         """Send a request and return the answer whatever its status; answers one authentication challenge.
 
-        Raises CameraFault when the camera does not answer in time, breaks the protocol or the connection ends.
+        Raises CameraError when the camera does not answer in time, breaks the protocol or the connection ends.
         """
         response = await self._exchange(method, url, headers, deadline_s)
         if response.status == 401 and self._authenticator is not None:
@@ -244,7 +244,7 @@ class RtspConnection(asyncio.BufferedProtocol):
 async def connect(
     address: CameraAddress, pinned_ip: str, deadline_s: float, tls: ssl.SSLContext | None = None
 ) -> RtspConnection:
-    """Connect to the pinned IP address; `tls` is used for rtsps. Raises CameraFault."""
+    """Connect to the pinned IP address; `tls` is used for rtsps. Raises CameraError."""
     loop = asyncio.get_running_loop()
     context = (tls or ssl.create_default_context()) if address.tls else None
     try:
@@ -261,11 +261,11 @@ async def connect(
             f"the camera did not accept a connection in {deadline_s:g} s; check network and power"
         ) from error
     except ConnectionRefusedError as error:
-        raise CameraFault(
+        raise CameraError(
             "UNAVAILABLE", "CAMERA", "the camera refuses connections; check the port and that RTSP is switched on"
         ) from error
     except ssl.SSLError as error:
-        raise CameraFault(
+        raise CameraError(
             "UNAVAILABLE", "CAMERA", "the camera's TLS certificate is not trusted or TLS failed"
         ) from error
     except OSError as error:

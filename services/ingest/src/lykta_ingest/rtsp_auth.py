@@ -30,7 +30,7 @@ class Authenticator:
         self._count = 0
 
     def challenged(self, challenges: list[str]) -> bool:
-        """Take the `WWW-Authenticate` values of a 401; False when none can be answered, or when it was answered already.
+        """Take the `WWW-Authenticate` values of a 401; False when none can be answered, or one was answered before.
 
         A `stale` nonce (RFC 7616 section 3.3) may be answered again.
         """

@@ -6,7 +6,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from lykta_ingest.errors import CameraFault, malformed
+from lykta_ingest.errors import CameraError, malformed
 from lykta_ingest.h264 import NAL_SPS, Sps, parse_sps, require_no_reordering
 from lykta_ingest.rtsp import Response, RtspConnection, refusal
 from lykta_ingest.sdp import VideoTrack, parse_sdp
@@ -38,7 +38,7 @@ class RtspSession:
         self._aggregate_url = url
 
     async def describe(self) -> Description:
-        """Ask what the camera offers; raises CameraFault (UNIMPLEMENTED when it cannot be recorded)."""
+        """Ask what the camera offers; raises CameraError (UNIMPLEMENTED when it cannot be recorded)."""
         options = await self._connection.request("OPTIONS", self._url, {}, self._deadline_s)
         if options.status == 200:
             self._public = frozenset(one.strip().upper() for one in options.header("public").split(","))
@@ -66,7 +66,7 @@ class RtspSession:
             self._timeout_s = max(2, int(found.group(1)))
         transport = response.header("transport")
         if "TCP" not in transport.upper():
-            raise CameraFault(
+            raise CameraError(
                 "UNIMPLEMENTED",
                 "CAMERA",
                 "the camera did not agree to RTP over TCP; allow RTSP interleaved (TCP) transport in its settings",
@@ -82,7 +82,7 @@ class RtspSession:
         await self._ask("PLAY", self._aggregate_url, {"Range": "npt=0.000-", **self._session_header()})
 
     async def keep_alive(self) -> None:
-        """Tell the camera at half its timeout that we are here, until cancelled; raises CameraFault when it refuses."""
+        """Tell the camera at half its timeout that we are here, until cancelled; raises CameraError when it refuses."""
         method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
         while True:
             await asyncio.sleep(min(self._timeout_s / 2, 30))
@@ -93,12 +93,12 @@ class RtspSession:
                 raise refusal(response, method)
 
     async def tear_down(self, deadline_s: float = 1.0) -> None:
-        """End the session as well as the camera lets us, and close the connection; never raises CameraFault."""
-        ended = CameraFault("UNAVAILABLE", "CAMERA", "the session was ended")
+        """End the session as well as the camera lets us, and close the connection; never raises CameraError."""
+        ended = CameraError("UNAVAILABLE", "CAMERA", "the session was ended")
         try:
             if self._session_id and not self._connection.closed.done():
                 await self._connection.request("TEARDOWN", self._aggregate_url, self._session_header(), deadline_s)
-        except CameraFault as fault:
+        except CameraError as fault:
             ended = fault
         finally:
             self._connection.fail(ended)

@@ -35,7 +35,7 @@ class _Media:
 def parse_sdp(body: bytes, base_url: str) -> VideoTrack:
     """Return the first H.264 track; audio and other tracks are never set up.
 
-    Raises CameraFault: UNIMPLEMENTED with advice where there is no H.264 video, UNAVAILABLE where the text is broken.
+    Raises CameraError: UNIMPLEMENTED with advice where there is no H.264 video, UNAVAILABLE where the text is broken.
     """
     if len(body) > MAX_SDP_BYTES:
         raise malformed("the camera's session description is larger than 64 KiB; check that the address is a camera")
