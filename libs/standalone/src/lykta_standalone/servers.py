@@ -6,8 +6,8 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,55 +20,81 @@ from lykta_standalone.ports import LOOPBACK, free_ports
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
+LEASH: Final = Path(__file__).with_name("leash.py")
 
 
 class Server:
-    """A child process with its log file; it can be killed and started again on the same ports and directory."""
+    """A child process with its log file; it can be killed and started again on the same ports and directory.
 
-    def __init__(self, name: str, arguments: list[str], directory: Path, port: int) -> None:
+    It leads a process group of its own and dies with the process that started it (see `leash`).
+    """
+
+    def __init__(
+        self, name: str, arguments: list[str], directory: Path, port: int, *,
+        environment: Mapping[str, str] | None = None, log_file: Path | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.arguments = arguments
         self.directory = directory
         self.port = port
+        self.environment = environment
+        self.log_file = log_file or directory / f"{name}.log"
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it and wait until its port answers; raises PlatformError with the end of its log."""
+        await self.spawn()
+        await self.ready()
+
+    async def spawn(self) -> None:
+        """Start it without waiting for its port."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / f"{self.name}.log").open("ab") as log:
+        leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid())]
+        with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.arguments, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, cwd=self.directory,
-                start_new_session=True,
+                *leash, *self.arguments, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, cwd=self.directory,
+                env=None if self.environment is None else dict(self.environment), start_new_session=True,
             )  # fmt: skip
+
+    async def ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until its port answers; raises PlatformError with the end of its log."""
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 while not await answers(self.port):
-                    if self.process.returncode is not None:
+                    if self.process is None or self.process.returncode is not None:
                         raise self._failed("ended at once")
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             await self.stop()
-            raise self._failed(f"did not answer within {START_SECONDS:.0f} s") from error
+            raise self._failed(f"did not answer within {seconds:.0f} s") from error
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it; killed when it has not gone in time. Stopping a stopped server changes nothing."""
+    async def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS) -> None:
+        """End it and what it started; killed when it has not gone in time. Stopping a stopped one changes nothing."""
         process = self.process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(number)
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            self.kill_group()
             await process.wait()
+        self.kill_group()
 
     async def kill(self) -> None:
         """End it without warning, as a power cut would."""
         await self.stop(signal.SIGKILL)
 
+    def kill_group(self) -> None:
+        """Send SIGKILL to all that is left of its process group; right after its end, before the id is used again."""
+        if self.process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def _failed(self, why: str) -> PlatformError:
-        tail = (self.directory / f"{self.name}.log").read_text(errors="replace")[-600:]
+        tail = self.log_file.read_text(errors="replace")[-600:]
         return PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", f"{self.name} {why}: {tail.strip()}")
 
 

@@ -1,0 +1,20 @@
+"""Puts the commands together."""
+
+import typer
+
+from lykta_standalone.cli import up
+
+application = typer.Typer(
+    name="lykta",
+    help="Lykta: record what a decision allows, notice incidents, show the right minutes, prove it afterwards.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+up.register(application)
+
+
+@application.callback()
+def _root() -> None:
+    """Lykta: record what a decision allows, notice incidents, show the right minutes, prove it afterwards."""
