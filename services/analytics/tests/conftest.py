@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import io
-import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -42,6 +41,7 @@ from lykta_contracts.mandates import (
     Zone,
 )
 from lykta_contracts.model import Message
+from lykta_standalone.models import default_cache, models_directory
 from lykta_testing.platform import Backbone, eventually, open_platform
 
 pytest_plugins = ["lykta_testing.fixtures"]
@@ -109,16 +109,10 @@ def clip() -> Clip:
     return encode(grey(20 + 10 * index) for index in range(20))
 
 
-def _cache() -> Path:
-    """Downloads are kept between runs: `LYKTA_CACHE_DIR`, or the user's cache directory."""
-    named = os.environ.get("LYKTA_CACHE_DIR")
-    return Path(named) if named else Path.home() / ".cache" / "lykta"
-
-
 @pytest.fixture(scope="session")
 def model() -> InstalledModel:
     """The person detector, fetched and converted once."""
-    return fetch(NANODET, _cache() / "models")
+    return fetch(NANODET, models_directory(default_cache()))
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +124,7 @@ def model_cache(model: InstalledModel) -> Path:
 @pytest.fixture(scope="session")
 def street_images() -> list[Image]:
     """Twenty seconds of a street with people, 10 pictures a second."""
-    with av.open(str(street_footage(_cache() / "footage"))) as container:
+    with av.open(str(street_footage(default_cache() / "footage"))) as container:
         return [frame.to_ndarray(format="bgr24") for frame in islice(container.decode(video=0), 200)]
 
 
@@ -262,8 +256,8 @@ async def bench(nats_backbone: Backbone, model_cache: Path, tmp_path: Path) -> A
         open_messaging(nats_backbone.settings(_PolicySettings, "test"), platform.telemetry) as messaging,
     ):
         settings = nats_backbone.settings(
-            Settings, "analytics", mandate_key_file=tmp_path / "keys", model_cache_dir=model_cache, queue_parts=64,
-            access_control_address=f"127.0.0.1:{server.port}",
+            Settings, "analytics", mandate_verify_key_file=tmp_path / "keys", model_cache_dir=model_cache,
+            queue_parts=64, access_control_address=f"127.0.0.1:{server.port}",
         )  # fmt: skip
         told: list[tuple[str, CloudEvent, Message]] = []
 

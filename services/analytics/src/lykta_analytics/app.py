@@ -49,7 +49,7 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
     model = await asyncio.to_thread(_installed_model, settings)
     detector = await asyncio.to_thread(Detector, model)
     files = TlsFiles(settings.tls_ca_file, settings.tls_certificate_file, settings.tls_key_file)
-    verifier = Verifier.from_file(settings.mandate_key_file)
+    verifier = Verifier.from_file(settings.mandate_verify_key_file)
     broadcast, health = Broadcast(), Health()
     async with (
         open_database(settings.database_url, MIGRATIONS) as database,

@@ -12,7 +12,7 @@ class Settings(ServiceSettings, DatabaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_ANALYTICS_")
 
-    mandate_key_file: Path = Field(
+    mandate_verify_key_file: Path = Field(
         description="PEM public key, or directory of *.pub.pem, that verifies mandate orders; its stem is the key id"
     )
     access_control_address: str = Field(description="host:port of access-control, asked about every person's request")

@@ -32,8 +32,8 @@ class Part:
     samples: tuple[Sample, ...]
 
     def follows(self, expected: int) -> bool:
-        """Says whether nothing is missing before this part; a gap of one and a half pictures counts as missing."""
-        return abs(self.decode_time - expected) * 2 * len(self.samples) <= 3 * max(self.duration_ticks, 1)
+        """Says whether nothing is missing before this part; half a picture's time is forgiven."""
+        return abs(self.decode_time - expected) * 2 * len(self.samples) <= self.duration_ticks
 
 
 def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
