@@ -1,0 +1,286 @@
+"""What a crash, an outage or a hand in the data leaves behind: healed, or found and named."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from lykta.audit.v1 import log_service_pb2 as pb
+from lykta_audit import merkle
+from lykta_common.objectstore import open_admin, open_bucket
+from lykta_contracts.audit import leaf_bytes
+from lykta_testing.platform import eventually
+from lykta_verify.log import verify_log
+from sqlalchemy import text
+
+DPO = (("authorization", "Bearer dpo"),)
+
+
+async def published(stub: Any, size: int) -> Any:
+    """Wait for a checkpoint of at least this size."""
+    return await stub.GetCheckpoint(pb.GetCheckpointRequest(min_size=size), timeout=25)
+
+
+async def execute(harness: Any, *statements: str) -> None:
+    """Change the database behind the service's back."""
+    async with harness.database() as database, database.transaction() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def halted(harness: Any, **more: Any) -> str:
+    """Start the service on data that do not hold; give what its health says once it has halted."""
+    async with harness.service(ready=False, **more) as health:
+
+        async def integrity() -> str:
+            why = (await health.failures()).get("log", "")
+            return why if "INTEGRITY" in why else ""
+
+        why = str(await eventually(integrity, what="the halt"))
+        async with harness.stub() as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.Append(harness.batch(5000, 5001))
+            assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+        return why
+
+
+@pytest.mark.fault
+async def test_kill_between_commit_and_publication_loses_nothing(harness: Any, tmp_path: Path) -> None:
+    """With S3 away appends still get receipts; killed before publishing, a new process publishes exactly them."""
+    await harness.backbone.s3.stop()
+    process = await harness.process()
+    async with harness.stub() as stub:
+        request = harness.batch(0, 300)
+        receipts = (await harness.accepted(stub, request)).receipts
+        assert (await stub.GetCheckpoint(pb.GetCheckpointRequest())).size == 0
+    process.kill()
+    await process.wait()
+    await harness.backbone.s3.start()
+    async with harness.service(), harness.stub() as stub:
+        assert (await stub.Append(request)).receipts == receipts
+        await published(stub, 300)
+    report = verify_log(await harness.download(tmp_path / "log"), harness.vkey)
+    assert report.holds, report.text()
+    assert report.facts["size"] == 300
+
+
+@pytest.mark.fault
+async def test_kills_at_any_moment_lose_nothing_that_was_acknowledged(harness: Any, tmp_path: Path) -> None:
+    """Killed three times while it writes and publishes: every receipt stands, the log verifies against old notes."""
+    receipts: list[Any] = []
+    notes: list[bytes] = []
+    for life in range(3):
+        process = await harness.process()
+        async with harness.stub() as stub:
+            begin = life * 10_000
+            await harness.accepted(stub, harness.batch(begin, begin + 1))
+            notes.append((await published(stub, 1)).checkpoint.encode())
+            writing = asyncio.create_task(_write_until_refused(stub, harness, begin + 1, receipts))
+            wanted = len(receipts) + 40 + 17 * life
+            await eventually(lambda wanted=wanted: len(receipts) >= wanted, what="some receipts")
+            process.kill()
+            await process.wait()
+            await writing
+    async with harness.service(), harness.stub() as stub:
+        await published(stub, max(receipt.index for receipt in receipts) + 1)
+        for receipt in receipts[:: len(receipts) // 20]:
+            entry = await stub.GetEntry(pb.GetEntryRequest(entry_id=receipt.entry_id), metadata=DPO)
+            assert (entry.record.index, merkle.leaf_hash(entry.leaf)) == (receipt.index, receipt.leaf_hash)
+    log = await harness.download(tmp_path / "log")
+    for note in notes:
+        report = verify_log(log, harness.vkey, note)
+        assert report.holds, report.text()
+
+
+async def _write_until_refused(stub: Any, harness: Any, begin: int, receipts: list[Any]) -> None:
+    """Append small batches until the service is gone; keep what was acknowledged."""
+    while True:
+        try:
+            receipts += (await stub.Append(harness.batch(begin, begin + 3))).receipts
+        except grpc.aio.AioRpcError:
+            return
+        begin += 3
+
+
+@pytest.mark.fault
+async def test_publication_catches_up_after_an_outage_of_the_store(harness: Any, tmp_path: Path) -> None:
+    """While S3 is away the service stays ready and takes appends; when it is back all of them are published."""
+    async with harness.service() as health, harness.stub() as stub:
+        await stub.Append(harness.batch(0, 10))
+        await published(stub, 10)
+        await harness.backbone.s3.stop()
+        await stub.Append(harness.batch(10, 600))
+        assert await health.failures() == {}
+        await harness.backbone.s3.start()
+        await published(stub, 600)
+    report = verify_log(await harness.download(tmp_path / "log"), harness.vkey)
+    assert report.holds, report.text()
+
+
+@pytest.mark.fault
+async def test_a_second_process_stands_by_and_takes_over(harness: Any) -> None:
+    """Of two processes one writes; the other refuses clearly, serves reads, and writes once the first is killed."""
+    process = await harness.process("0")
+    async with harness.stub("storage", "0") as first:
+        await harness.accepted(first, harness.batch(0, 3))
+        await published(first, 3)
+        async with harness.service("1", ready=False) as health, harness.stub("storage", "1") as second:
+            with pytest.raises(grpc.aio.AioRpcError, match="stands by") as refused:
+                await second.Append(harness.batch(3, 4))
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "log" in await health.failures()
+            assert (await published(second, 3)).size == 3
+            process.kill()
+            await process.wait()
+            assert (await harness.accepted(second, harness.batch(3, 4))).receipts[0].index == 3
+
+
+async def test_an_orderly_end_hands_the_log_over_at_once(harness: Any) -> None:
+    """The lease is given back at the end: with a lease of a minute, the next process writes within the wait."""
+    for number in range(2):
+        async with harness.service(str(number), lease_ms=60_000), harness.stub("storage", str(number)) as stub:
+            assert (await stub.Append(harness.batch(number, number + 1))).receipts[0].index == number
+
+
+async def test_a_crash_before_the_database_knew_of_the_checkpoint_heals(harness: Any, tmp_path: Path) -> None:
+    """A checkpoint that is in the bucket and not noted in the database is taken up, and told, after the restart."""
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 300))
+        await published(stub, 300)
+    await execute(harness, "UPDATE log SET published_size = 0, checkpoint = x''")
+    async with harness.service(), harness.stub() as stub:
+        await published(stub, 300)
+        await stub.Append(harness.batch(300, 301))
+        await published(stub, 301)
+    assert verify_log(await harness.download(tmp_path / "log"), harness.vkey).holds
+
+
+async def test_a_checkpoint_that_was_set_back_heals(harness: Any, tmp_path: Path) -> None:
+    """When the bucket has an older checkpoint of this log than the database noted, the newer one is put again."""
+    bucket = open_bucket(harness.backbone.s3_settings(), "lykta-audit")
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 3))
+        old = (await published(stub, 3)).checkpoint.encode()
+        await stub.Append(harness.batch(3, 5))
+        newest = (await published(stub, 5)).checkpoint.encode()
+    await bucket.put("checkpoint", old)
+    async with harness.service():
+
+        async def restored() -> bool:
+            return bool(await bucket.get("checkpoint") == newest)
+
+        await eventually(restored, what="the newest checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("UPDATE entry SET leaf = replace(leaf, 'allowed', 'denied') WHERE idx = 7", "entry 7 was changed"),
+        ("UPDATE entry SET leaf = replace(leaf, 'allowed', 'denied') WHERE idx = 290", "entry 290 was changed"),
+        ("UPDATE entry SET leaf_hash = zeroblob(32) WHERE idx = 8", "entry 8 was changed"),
+        ("UPDATE entry SET controller = 'other' WHERE idx = 9", "what entry 9 is searched by"),
+        ("DELETE FROM entry WHERE idx = 10", "entry 10 is missing"),
+        ("DELETE FROM entry WHERE idx = 299", "300 entries are published and the database has 299"),
+        ("UPDATE tile SET data = zeroblob(8192)", "tile 0/0 in the database"),
+        ("UPDATE log SET checkpoint = replace(checkpoint, '300', '299')", "the checkpoint in the database"),
+    ],
+)
+async def test_a_database_edited_behind_our_back_is_found_and_named(harness: Any, change: str, named: str) -> None:
+    """Whatever row is edited, the service names it after the restart and writes no more; the bucket still verifies."""
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 300))
+        await published(stub, 300)
+    await execute(harness, change)
+    assert named in await halted(harness)
+    report = verify_log(await harness.download(harness.backbone.directory / "log"), harness.vkey)
+    assert report.holds, report.text()
+
+
+async def test_an_entry_edited_while_the_service_runs_is_never_served(harness: Any) -> None:
+    """A read of an edited row is refused as lost data, and sets off the inspection that halts the log."""
+    async with harness.service() as health, harness.stub() as stub:
+        await stub.Append(harness.batch(0, 3))
+        await published(stub, 3)
+        await execute(harness, "UPDATE entry SET leaf = replace(leaf, 'allowed', 'denied') WHERE idx = 1")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetEntry(pb.GetEntryRequest(index=1), metadata=DPO)
+        assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+
+        async def stopped() -> bool:
+            return "INTEGRITY" in (await health.failures()).get("log", "")
+
+        await eventually(stopped, what="the halt")
+
+
+async def test_a_database_from_an_old_backup_is_found(harness: Any) -> None:
+    """A database that has fewer entries than are published is not written on."""
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 20))
+        await published(stub, 20)
+    await execute(harness, "DELETE FROM entry WHERE idx >= 10", "UPDATE log SET published_size = 0, checkpoint = x''")
+    assert "20 entries are published and the database has 10" in await halted(harness)
+
+
+async def test_a_rewritten_database_is_found_by_the_bucket(harness: Any) -> None:
+    """A database rewritten consistently, hashes and all, does not give the published root."""
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 20))
+        await published(stub, 20)
+    leaf = leaf_bytes(harness.record(4, result="denied"))
+    changed = f"UPDATE entry SET leaf = x'{leaf.hex()}', leaf_hash = x'{merkle.leaf_hash(leaf).hex()}' WHERE idx = 4"
+    await execute(harness, changed, "UPDATE log SET published_size = 0, checkpoint = x''")
+    assert "does not give the published root of 20 entries" in await halted(harness)
+
+
+async def test_a_published_object_that_differs_stops_the_log(harness: Any) -> None:
+    """An object that lies where the log is to be published with other bytes is lost data, never overwritten."""
+    bucket = open_bucket(harness.backbone.s3_settings(), "lykta-audit")
+    await bucket.put("tile/0/000.p/3", b"something else")
+    async with harness.service() as health, harness.stub() as stub:
+        await stub.Append(harness.batch(0, 3))
+
+        async def stopped() -> str:
+            return (await health.failures()).get("log", "")
+
+        assert "tile/0/000.p/3" in await eventually(stopped, what="the halt")
+        assert await bucket.get("tile/0/000.p/3") == b"something else"
+
+
+async def test_another_log_s_bucket_or_database_is_refused(harness: Any) -> None:
+    """A checkpoint of another key in the bucket halts the log; a database of another origin is not opened at all."""
+    bucket = open_bucket(harness.backbone.s3_settings(), "lykta-audit")
+    await bucket.put("checkpoint", b"another log\n0\n\n")
+    assert "not of this log and key" in await halted(harness)
+    with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
+        async with harness.service(ready=False, origin="other.example/log"):
+            await asyncio.sleep(30)
+
+
+async def test_published_tiles_cannot_be_taken_away(harness: Any) -> None:
+    """Object lock keeps what is published: neither this S3 user nor an administrator can delete a version of a tile."""
+    from minio.error import S3Error
+
+    async with harness.service(), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 3))
+        await published(stub, 3)
+    admin = open_admin(harness.backbone.s3_settings())
+
+    def versions() -> list[Any]:
+        return list(admin.list_objects("lykta-audit", prefix="tile/0/", recursive=True, include_version=True))
+
+    (tile,) = await asyncio.to_thread(versions)
+    with pytest.raises(S3Error):
+        await asyncio.to_thread(admin.remove_object, "lykta-audit", tile.object_name, tile.version_id)
+
+
+async def test_a_bucket_without_object_lock_is_not_published_to(harness: Any) -> None:
+    """Appends go on and nothing is published until the bucket protects what it is given."""
+    admin = open_admin(harness.backbone.s3_settings())
+    await asyncio.to_thread(admin.make_bucket, "unlocked")
+    async with harness.service(bucket="unlocked"), harness.stub() as stub:
+        await stub.Append(harness.batch(0, 3))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetCheckpoint(pb.GetCheckpointRequest(min_size=3), timeout=1)
+    found = await asyncio.to_thread(lambda: list(admin.list_objects("unlocked", recursive=True)))
+    assert found == []
