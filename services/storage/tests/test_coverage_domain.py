@@ -87,5 +87,5 @@ def test_retention_is_that_of_the_version_or_the_legal_maximum() -> None:
     assert retention_hours_of(terms, "man_1", 2) == 48
     assert retention_hours_of(terms, "man_2", 1) == 72
     assert retention_hours_during(terms, START + timedelta(hours=1), START + timedelta(hours=2)) == 24
-    assert retention_hours_during(terms, START + timedelta(hours=1), START + timedelta(hours=3)) == 24
+    assert retention_hours_during(terms, START + timedelta(hours=1), START + timedelta(hours=3)) == 48
     assert retention_hours_during(terms, START - timedelta(hours=9), START) == 72

@@ -86,13 +86,15 @@ def test_the_newer_recorder_wins() -> None:
 
 
 def test_expired_footage_is_an_edge_before_it_is_deleted() -> None:
-    """A fragment whose end has reached its retention is not served, whether its object still exists or not."""
-    end = NOW - 72 * HOUR_MS
-    items = timeline(question((end - 2000, end + 2000), [fragment(end - 2000, end), fragment(end, end + 2000)]))
-    assert items[0] == EdgeItem((end - 2000, end), EdgeReason.DELETED)
+    """A fragment whose first frame has reached its retention is not served, whether its object exists or not."""
+    old = NOW - 72 * HOUR_MS
+    items = timeline(question((old, old + 4000), [fragment(old, old + 2000), fragment(old + 2000, old + 4000)]))
+    assert items[0] == EdgeItem((old, old + 2000), EdgeReason.DELETED)
     assert isinstance(items[1], SealedFragment)
-    gone = replace(fragment(end, end + 2000), state=SegmentState.DELETED)
-    assert timeline(question((end, end + 2000), [gone])) == [EdgeItem((end, end + 2000), EdgeReason.DELETED)]
+    gone = replace(fragment(NOW - 9000, NOW - 7000), state=SegmentState.DELETED)
+    assert timeline(question((NOW - 9000, NOW - 7000), [gone])) == [
+        EdgeItem((NOW - 9000, NOW - 7000), EdgeReason.DELETED)
+    ]
 
 
 def test_missing_time_is_explained_in_order() -> None:

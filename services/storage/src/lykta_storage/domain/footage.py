@@ -9,6 +9,8 @@ from lykta_contracts.instants import from_ms, hour_of, hour_start, to_ms
 from lykta_storage.domain.spans import Span
 
 HOUR_MS = 3_600_000
+LONGEST_FRAGMENT_MS = 600_000
+"""A GOP longer than this is refused, so that a search by time is bounded."""
 
 
 class CameraHour(NamedTuple):
@@ -73,6 +75,46 @@ class DeclaredGap:
     def span(self) -> Span:
         """When it was."""
         return self.from_ms, self.to_ms
+
+
+@dataclass(frozen=True)
+class SegmentSummary:
+    """What a listing says of a segment."""
+
+    segment_id: str
+    controller: str
+    camera: str
+    from_ms: int
+    to_ms: int
+    fragments: int
+    size_bytes: int
+    codec: str
+    state: SegmentState
+    mandate_id: str
+    object_key: str
+
+
+@dataclass(frozen=True)
+class LeafSeal:
+    """A recorder's signed root over the first `count` leaves of a run in an hour; `to_ms` ends the last of them."""
+
+    count: int
+    root: str
+    key_id: str
+    signature: str
+    to_ms: int
+
+
+@dataclass(frozen=True)
+class SealedRoot:
+    """A root that is in the audit log."""
+
+    count: int
+    root: str
+    key_id: str
+    signature: str
+    audit_entry_id: str
+    audit_index: int
 
 
 def hours_between(start_ms: int, end_ms: int) -> list[str]:

@@ -49,7 +49,7 @@ def retention_hours_of(terms: Sequence[Term], mandate_id: str, version: int) -> 
 
 
 def retention_hours_during(terms: Sequence[Term], start: datetime, end: datetime) -> int:
-    """Return the shortest retention of the terms in force between two instants; the legal 72 h when there is none."""
+    """Return the longest retention of the terms in force between two instants; the legal 72 h when there is none."""
     span = to_ms(start), to_ms(end)
     hours = [t.document.retention_hours for t in terms if t.in_force()[0] < span[1] and span[0] < t.in_force()[1]]
-    return min(hours, default=LEGAL_RETENTION_HOURS)
+    return max(hours, default=LEGAL_RETENTION_HOURS)

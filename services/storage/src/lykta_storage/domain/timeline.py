@@ -50,10 +50,10 @@ class Question:
     retention_hours: dict[tuple[str, int], int]
     now_ms: int
 
-    def expired(self, fragment: SealedFragment) -> bool:
-        """Say whether a fragment is past the retention of its mandate, or deleted already."""
+    def expired(self, fragment: SealedFragment, at_ms: int) -> bool:
+        """Say whether a fragment is past the retention of its mandate at an instant, or deleted already."""
         hours = self.retention_hours[fragment.mandate_id, fragment.mandate_version]
-        return fragment.state is SegmentState.DELETED or fragment.to_ms + hours * HOUR_MS <= self.now_ms
+        return fragment.state is SegmentState.DELETED or fragment.from_ms + hours * HOUR_MS <= at_ms
 
 
 def timeline(question: Question) -> list[Item]:
@@ -63,8 +63,8 @@ def timeline(question: Question) -> list[Item]:
     """
     asked = [question.asked]
     visible = [f for f in question.fragments if intersect([f.span], asked)]
-    expired = [f for f in visible if question.expired(f)]
-    alive = [f for f in visible if not question.expired(f)]
+    expired = [f for f in visible if question.expired(f, question.now_ms)]
+    alive = [f for f in visible if not question.expired(f, question.now_ms)]
     low, high = question.granted
     served = without_overlaps([f for f in alive if low <= f.from_ms and f.to_ms <= high])
     rest = subtract(asked, recordings([(f.epoch, f.span) for f in served]))

@@ -1,0 +1,1 @@
+"""Servicers: who calls, what is asked, which use case answers; no decisions of their own."""

@@ -1,0 +1,1 @@
+"""Playback: who is let in, what is shown in which order, and when it ends."""
