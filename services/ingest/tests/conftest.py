@@ -17,9 +17,12 @@ import nats
 import nats.errors
 import pyrage
 import pytest
+from lykta.ingest.v1.session_service_pb2 import ListRequest, Session, SessionState
+from lykta.ingest.v1.session_service_pb2_grpc import SessionServiceStub
 from lykta_camera_sim import CameraSimulator, CameraSpec, SdpOptions
 from lykta_common.health import Health
 from lykta_common.objectstore import open_bucket
+from lykta_common.rpc import open_channel
 from lykta_common.signing import Signer, new_key_pair
 from lykta_common.tls import client_context
 from lykta_contracts.events import GapDeclared, SegmentRecorded, SegmentStored, new_event, read_event
@@ -124,10 +127,10 @@ class Rig:
         """Return the settings of a recorder in these surroundings."""
         values: dict[str, Any] = {
             "access_control_address": "127.0.0.1:1",
-            "mandate_keys": self.directory / "public" / "access-control.pub.pem",
-            "media_key_keys": self.directory / "public" / "storage.pub.pem",
-            "seal_key_file": self.directory / "ingest.pem",
-            "camera_networks": "127.0.0.0/8",
+            "mandate_verify_key_file": self.directory / "public" / "access-control.pub.pem",
+            "media_key_verify_key_file": self.directory / "public" / "storage.pub.pem",
+            "seal_signing_key_file": self.directory / "ingest.pem",
+            "camera_allow": "127.0.0.0/8",
             "segment_seconds": 2,
             "commit_interval_ms": 20,
             "camera_retry_seconds": 1,
@@ -201,6 +204,27 @@ class Rig:
         """Return the index of every segment announced so far."""
         return [one.index for one in await self.events("segment") if isinstance(one, SegmentRecorded)]
 
+    async def session(self, camera: str = CAMERA, replica: str = "0") -> Session | None:
+        """Ask a recorder over gRPC what it does with a camera; None while it does not know it."""
+        port_file = self.backbone.directory / "state" / f"ingest-{replica}" / "grpc.port"
+        address = f"127.0.0.1:{port_file.read_text()}"
+        async with (
+            open_platform("test-tool") as platform,
+            open_channel(address, self.backbone.tls("test-tool"), "ingest", platform.telemetry) as channel,
+        ):
+            found = await SessionServiceStub(channel).List(ListRequest())
+        return next((one for one in found.sessions if one.camera == camera), None)
+
+    async def in_state(self, state: str, camera: str = CAMERA, replica: str = "0") -> Session | None:
+        """Return the session when it is in that state."""
+        found = await self.session(camera, replica)
+        return found if found and SessionState.Name(found.state) == f"SESSION_STATE_{state}" else None
+
+    async def segments_at_least(self, count: int) -> list[SegmentIndex]:
+        """Return the segments so far, or nothing while they are fewer."""
+        found = await self.segments()
+        return found if len(found) >= count else []
+
     async def gaps(self) -> list[GapDeclared]:
         """Return every gap declared so far."""
         return [one for one in await self.events("gap") if isinstance(one, GapDeclared)]
@@ -245,6 +269,12 @@ async def open_rig(directory: Path, *cameras: CameraSpec, s3: bool = True) -> As
 
 
 @pytest.fixture
+def camera() -> str:
+    """The id of the rig's camera."""
+    return CAMERA
+
+
+@pytest.fixture
 def camera_spec(footage: Path) -> CameraSpec:
     """One camera with Digest authentication that also offers audio."""
     return CameraSpec(CAMERA, footage, username="u", password="p", auth="digest-sha256", sdp=SdpOptions(audio=True))
@@ -259,7 +289,7 @@ async def rig(tmp_path: Path, camera_spec: CameraSpec) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 def recorder_of(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Health]]:
-    """Runs a recorder in a rig: `async with recorder_of(rig, replica="0", **settings) as health`."""
+    """Run a recorder in a rig for a block; further arguments are its replica name and settings."""
 
     @asynccontextmanager
     async def run(rig: Rig, replica: str = "0", **more: Any) -> AsyncIterator[Health]:
@@ -268,3 +298,9 @@ def recorder_of(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Hea
             yield health
 
     return run
+
+
+@pytest.fixture(name="open_rig")
+def _open_rig() -> Callable[..., AbstractAsyncContextManager[Rig]]:
+    """Opens surroundings in a directory with the given cameras."""
+    return open_rig

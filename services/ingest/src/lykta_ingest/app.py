@@ -87,7 +87,7 @@ class _Parts:
 
 def _open_journal(settings: Settings) -> tuple[Journal, Recovery]:
     try:
-        return Journal.open(settings.spool, settings.spool_max_bytes, settings.spool_file_bytes)
+        return Journal.open(settings.spool, settings.spool_limit_bytes, settings.spool_file_bytes)
     except SpoolBusyError as error:
         raise PlatformError(Code.FAILED_PRECONDITION, "WRONG_STATE", str(error)) from error
     except OSError as error:
@@ -102,8 +102,8 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
     author = Author(f"/lykta/ingest/{settings.replica}", new_id("run", clock).removeprefix("run_"))
     announcements = Announcements(messaging, clock)
     rules = UploadRules(settings.upload_parallel, settings.stored_retry_seconds, author.source)
-    store = open_bucket(settings, settings.bucket)
-    signer = Signer.from_file(settings.seal_key_file)
+    store = open_bucket(settings, settings.bucket_footage)
+    signer = Signer.from_file(settings.seal_signing_key_file)
     uploader = Uploader((journal, commit), store, announcements, signer, clock, rules)
     held_keys = HeldCopies.load(settings.state_dir / "media-keys.json")
     camera_tls = None
@@ -115,14 +115,14 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
         platform.telemetry,
         author,
         Keeper(commit, uploader, announcements, clock),
-        KeyRing(held_keys, Verifier.from_file(settings.media_key_keys), clock),
+        KeyRing(held_keys, Verifier.from_file(settings.media_key_verify_key_file), clock),
         KvLeases(messaging),
         LiveParts(messaging),
         camera_tls,
         recovery.marks,
     )
     held_orders = HeldCopies.load(settings.state_dir / "mandates.json")
-    book = MandateBook(held_orders, Verifier.from_file(settings.mandate_keys))
+    book = MandateBook(held_orders, Verifier.from_file(settings.mandate_verify_key_file))
     recorder = Recorder(station)
     book.on_order = recorder.obey
     station.keys.on_key = recorder.key_arrived

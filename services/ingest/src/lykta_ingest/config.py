@@ -1,6 +1,7 @@
 """Settings of the recorder."""
 
 import ipaddress
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +17,18 @@ class Settings(ServiceSettings, ObjectStoreSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_INGEST_")
 
-    bucket: str = Field(default="lykta-footage", description="S3 bucket of the footage")
+    bucket_footage: str = Field(default="lykta-footage", description="S3 bucket of the footage")
     access_control_address: str = Field(
         description="host:port of access-control, which decides who may list sessions or probe a camera"
     )
-    mandate_keys: Path = Field(description="PEM public key of access-control, or a directory of *.pub.pem")
-    media_key_keys: Path = Field(description="PEM public key with which storage signs media keys, or a directory")
-    seal_key_file: Path = Field(description="PEM file (PKCS #8) of the Ed25519 key that signs hour roots")
-    camera_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        default=(), description="networks in which cameras may lie, CIDR, separated by commas; empty allows none"
+    mandate_verify_key_file: Path = Field(description="PEM public key of access-control, or a directory of *.pub.pem")
+    media_key_verify_key_file: Path = Field(
+        description="PEM public key with which storage signs media keys, or a directory"
+    )
+    seal_signing_key_file: Path = Field(description="PEM file (PKCS #8) of the Ed25519 key that signs hour roots")
+    camera_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(),
+        description="networks in which cameras may lie, CIDR, separated by commas (or a JSON list); empty allows none",
     )
     camera_credentials_file: Path | None = Field(
         default=None, description="JSON file {credentials_ref: {username, password}}; read at every connection"
@@ -40,7 +44,7 @@ class Settings(ServiceSettings, ObjectStoreSettings):
         default=10.0, gt=0, le=300, description="longest wait between two tries to connect to a camera, seconds"
     )
     spool_dir: Path | None = Field(default=None, description="directory of the spool; <state_dir>/spool when not given")
-    spool_max_bytes: int = Field(default=64 << 30, ge=1 << 20, description="bound of the spool, bytes")
+    spool_limit_mib: int = Field(default=65_536, ge=1, description="bound of the spool, MiB")
     spool_file_bytes: int = Field(default=64 << 20, ge=64 << 10, description="size of one journal file, bytes")
     commit_interval_ms: int = Field(
         default=200, ge=10, le=1000, description="least time between two flushes of the spool, milliseconds"
@@ -53,12 +57,18 @@ class Settings(ServiceSettings, ObjectStoreSettings):
         default=300.0, gt=0, description="a segment not confirmed by storage for this long is announced again, seconds"
     )
 
-    @field_validator("camera_networks", mode="before")
+    @field_validator("camera_allow", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(ipaddress.ip_network(one.strip()) for one in value.split(",") if one.strip())
+            parts = json.loads(value) if value.startswith("[") else value.split(",")
+            return tuple(ipaddress.ip_network(one.strip()) for one in parts if one.strip())
         return value
+
+    @property
+    def spool_limit_bytes(self) -> int:
+        """Bound of the spool in bytes."""
+        return self.spool_limit_mib << 20
 
     @property
     def spool(self) -> Path:

@@ -31,7 +31,7 @@ async def probe(station: Station, address_text: str, credentials_ref: str) -> Fi
     try:
         address = parse_address(address_text)
         credentials = find_credentials(settings.camera_credentials_file, credentials_ref)
-        pinned = await resolve(address, settings.camera_networks, deadline_s)
+        pinned = await resolve(address, settings.camera_allow, deadline_s)
         connection = await connect(address, pinned, deadline_s, station.camera_tls)
         connection.authenticate_as(credentials)
         rtsp = RtspSession(connection, address.url, deadline_s)

@@ -126,7 +126,7 @@ class CameraSession:
         address = parse_address(order.camera_address)
         credentials = find_credentials(settings.camera_credentials_file, order.credentials_ref)
         deadline_s = settings.camera_deadline_seconds
-        pinned = await resolve(address, settings.camera_networks, deadline_s)
+        pinned = await resolve(address, settings.camera_allow, deadline_s)
         connection = await connect(address, pinned, deadline_s, station.camera_tls)
         connection.authenticate_as(credentials)
         rtsp = RtspSession(connection, address.url, deadline_s)
