@@ -27,13 +27,14 @@ def check(source: Source) -> Iterator[Finding]:
 
 
 def handler(source: Source, node: ast.ExceptHandler) -> Iterator[Finding]:
-    """A bare or all-catching handler without its mark."""
+    """A bare handler, or an all-catching one that neither raises again nor carries its mark."""
     if node.type is None:
         yield Finding(source.path, node.lineno, "bare except", "Name the exceptions this code can do something about")
         return
     kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
     wide = [kind.id for kind in kinds if isinstance(kind, ast.Name) and kind.id in WIDE]
-    if wide and MARK not in source.lines[node.lineno - 1]:
+    passes_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+    if wide and not passes_on and MARK not in source.lines[node.lineno - 1]:
         todo = f"Name the exceptions, or, at one of the four boundaries, say which on this line: `{MARK} …`"
         yield Finding(source.path, node.lineno, f"except {wide[0]} away from a boundary", todo)
 

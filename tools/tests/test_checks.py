@@ -40,6 +40,7 @@ def test_a_class_over_400_lines_is_found() -> None:
 def test_a_seventh_positional_parameter_is_found() -> None:
     """Seven positional parameters are refused; self and keyword-only ones do not count."""
     assert list(budgets.check(shipped("def f(a, b, c, d, e, f, g): ...\n")))
+    assert not list(budgets.check(shipped("def test_f(a, b, c, d, e, f, g): ...\n")))
     assert not list(budgets.check(shipped("class C:\n    def f(self, a, b, c, d, e, f, *, g): ...\n")))
 
 
@@ -70,10 +71,11 @@ def test_a_forbidden_construct_is_found_once(text: str) -> None:
 
 
 def test_a_marked_boundary_and_a_named_exception_pass() -> None:
-    """A wide handler with its mark and a narrow handler are both fine."""
+    """A wide handler with its mark, one that raises again, and a narrow one are all fine."""
     marked = "try:\n    f()\nexcept Exception as e:  # boundary: handler wrapper\n    pass\n"
     assert not list(boundaries.check(shipped(marked)))
     assert not list(boundaries.check(shipped("try:\n    f()\nexcept ValueError:\n    pass\n")))
+    assert not list(boundaries.check(shipped("try:\n    f()\nexcept BaseException:\n    g()\n    raise\n")))
 
 
 def test_asserts_are_allowed_in_tests() -> None:
