@@ -35,8 +35,10 @@ MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 @asynccontextmanager
 async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[Health]:
     """Run the service for the block; it answers without NATS, and publishes when NATS is there."""
-    provider = Provider(settings.oidc_issuer, settings.oidc_audience, frozenset(settings.platform_operators))
-    orders_signer = Signer.from_file(settings.mandate_key_file)
+    operators = frozenset(settings.platform_operators)
+    stand_in = settings.profile == "development"
+    provider = Provider(settings.oidc_issuer, settings.oidc_audience, operators, stand_in)
+    orders_signer = Signer.from_file(settings.mandate_signing_key_file)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.database_url, MIGRATIONS))
         messaging = await stack.enter_async_context(open_messaging(settings, platform.telemetry, wait=False))
@@ -67,7 +69,7 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
 def _use_cases(settings: Settings, platform: Platform, people: People, store: Store, signer: Signer) -> UseCases:
     clock = platform.clock
     access = Access(people, store, Policies.load().permits, clock)
-    tokens = GrantTokens(Signer.from_file(settings.grant_key_file))
+    tokens = GrantTokens(Signer.from_file(settings.grant_signing_key_file))
     return UseCases(
         Authorize(access),
         Directory(access, store),

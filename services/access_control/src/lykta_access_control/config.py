@@ -1,5 +1,6 @@
 """The settings of access-control."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -9,8 +10,12 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 
 def _names(value: object) -> object:
-    """Read a comma-separated list; a list stays one."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    """Read a list of names, comma-separated or as JSON; a list stays one."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
 
 
 class Settings(ServiceSettings, DatabaseSettings):
@@ -28,11 +33,17 @@ class Settings(ServiceSettings, DatabaseSettings):
     platform_operators: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         default=(), description="OIDC subjects, comma-separated, that may create controllers and name their first admin"
     )
-    mandate_key_file: Path = Field(description="PEM Ed25519 private key that signs orders; its stem is the key id")
-    grant_key_file: Path = Field(description="PEM Ed25519 private key that signs grant tokens; its stem is the key id")
+    mandate_signing_key_file: Path = Field(
+        description="PEM Ed25519 private key that signs orders; its stem is the key id"
+    )
+    grant_signing_key_file: Path = Field(
+        description="PEM Ed25519 private key that signs grant tokens; its stem is the key id"
+    )
 
     @model_validator(mode="after")
     def _trusted_issuer(self) -> Self:
         if self.profile == "production" and not self.oidc_issuer.startswith("https://"):
             raise ValueError("in the production profile the issuer must be https")
+        if self.profile == "production" and self.oidc_issuer.rstrip("/").endswith("/development"):
+            raise ValueError("in the production profile a development identity provider is refused")
         return self

@@ -33,34 +33,42 @@ KEYS_KEPT_SECONDS: Final = 86_400.0
 """While the provider is away its last keys serve this long."""
 REFETCH_SECONDS: Final = 10.0
 """An unknown key id makes us look again, but no more often than this."""
+RETRY_SECONDS: Final = 1.0
+"""A provider that did not answer is asked again after this long."""
 REMEMBERED_SECONDS: Final = 60.0
 REMEMBERED_TOKENS: Final = 4096
 LARGEST_TOKEN: Final = 16_384
 LARGEST_ANSWER: Final = 262_144
 DEADLINE: Final = 3.0
+STAND_IN: Final = "lykta_development"
+"""Claim and discovery field by which the development provider says what it is."""
 
 Key = RSAKey | ECKey | OKPKey
 
 
 @dataclass(frozen=True)
 class Provider:
-    """Which provider is trusted, and for which audience; `operators` are subjects that run the platform."""
+    """Which provider is trusted, and for which audience; `operators` are subjects that run the platform.
+
+    A provider that calls itself a stand-in for development is refused unless `stand_in_allowed`.
+    """
 
     issuer: str
     audience: str
     operators: frozenset[str] = frozenset()
+    stand_in_allowed: bool = False
 
 
 class ProviderKeys:
     """The provider's signing keys by key id: discovered, cached, and looked up again when one is unknown."""
 
-    def __init__(self, issuer: str, client: httpx.AsyncClient, clock: Clock) -> None:
-        self._issuer = issuer
+    def __init__(self, provider: Provider, client: httpx.AsyncClient, clock: Clock) -> None:
+        self._provider = provider
         self._client = client
         self._clock = clock
         self._keys: dict[str, Key] = {}
         self._fetched_at = float("-inf")
-        self._tried_at = float("-inf")
+        self._next_try_at = float("-inf")
         self._turn = asyncio.Lock()
 
     async def find(self, key_id: str) -> Key | None:
@@ -77,25 +85,29 @@ class ProviderKeys:
             known = key_id in self._keys
             if known and self._age() <= KEYS_FRESH_SECONDS:
                 return  # another caller has just fetched it
-            if self._clock.monotonic() - self._tried_at < REFETCH_SECONDS:
+            now = self._clock.monotonic()
+            if now < self._next_try_at:
                 if self._age() > KEYS_KEPT_SECONDS:
                     raise unavailable("the identity provider")
                 return
-            self._tried_at = self._clock.monotonic()
+            self._next_try_at = now + RETRY_SECONDS
             try:
                 self._keys = await self._fetch()
-                self._fetched_at = self._clock.monotonic()
+                self._fetched_at, self._next_try_at = now, now + REFETCH_SECONDS
             except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
                 log.warning("identity_provider_failed", error=str(error) or type(error).__name__)
                 if not known or self._age() > KEYS_KEPT_SECONDS:
                     raise unavailable("the identity provider") from error
 
     async def _fetch(self) -> dict[str, Key]:
-        about = await self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-        if about["issuer"] != self._issuer:
+        issuer = self._provider.issuer
+        about = await self._get(issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if about["issuer"] != issuer:
             raise ValueError("the provider's discovery document names another issuer")
+        if about.get(STAND_IN) and not self._provider.stand_in_allowed:
+            raise ValueError("the provider is a stand-in for development; the production profile refuses it")
         address = str(about["jwks_uri"])
-        if self._issuer.startswith("https:") and not address.startswith("https:"):
+        if issuer.startswith("https:") and not address.startswith("https:"):
             raise ValueError("the provider publishes its keys without TLS")
         published = (await self._get(address))["keys"]
         keys = {str(entry.get("kid", "")): _key(entry) for entry in published if _signs(entry)}
@@ -158,6 +170,8 @@ class People:
         provider, subject = self._provider, claims.get("sub")
         if claims.get("iss") != provider.issuer:
             raise _no("it is from another issuer")
+        if claims.get(STAND_IN) and not provider.stand_in_allowed:
+            raise _no("it is from a stand-in for development")
         audience = claims.get("aud")
         if provider.audience not in (audience if isinstance(audience, list) else [audience]):
             raise _no("it is for another audience")
@@ -183,7 +197,7 @@ async def open_people(provider: Provider, ca_file: Path | None, clock: Clock) ->
     except OSError as error:
         raise invalid(f"cannot read the identity provider's CA file {ca_file}: {error}") from error
     async with httpx.AsyncClient(verify=context, timeout=DEADLINE, follow_redirects=False, trust_env=False) as client:
-        yield People(provider, ProviderKeys(provider.issuer, client, clock), clock)
+        yield People(provider, ProviderKeys(provider, client, clock), clock)
 
 
 def _signs(entry: dict[str, Any]) -> bool:

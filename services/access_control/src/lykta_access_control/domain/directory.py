@@ -119,7 +119,7 @@ def checked_address(text: str) -> str:
         raise invalid(
             "address must not hold a user or password; put them in the secret file and name them by credentials_ref"
         )
-    if not parts.hostname or not _HOST.match(parts.hostname) or port == 0:
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or port == 0:
         raise invalid("address must name a host and a port above 0; write rtsp://host:port/path")
     if parts.fragment:
         raise invalid("address must not hold a fragment (#…)")
@@ -128,6 +128,6 @@ def checked_address(text: str) -> str:
 
 def checked_credentials_ref(text: str) -> str:
     """Return the name of credentials, or nothing for none; raises RefusedError INVALID_FIELD."""
-    if text and not _REF.match(text):
+    if text and not _REF.fullmatch(text):
         raise invalid("credentials_ref is a name in the recorder's secret file: letters, digits, '.', '_' and '-'")
     return text
