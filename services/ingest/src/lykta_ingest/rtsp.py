@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import cast
 from dataclasses import dataclass, field
+from typing import cast
 
 from lykta_ingest.address import CameraAddress
 from lykta_ingest.errors import CameraError, malformed, unreachable
