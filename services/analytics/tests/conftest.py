@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -41,7 +42,6 @@ from lykta_contracts.mandates import (
     Zone,
 )
 from lykta_contracts.model import Message
-from lykta_standalone.models import default_cache, models_directory
 from lykta_testing.platform import Backbone, eventually, open_platform
 
 pytest_plugins = ["lykta_testing.fixtures"]
@@ -109,10 +109,16 @@ def clip() -> Clip:
     return encode(grey(20 + 10 * index) for index in range(20))
 
 
+def _cache() -> Path:
+    """Downloads are kept between runs: `LYKTA_CACHE`, or the user's cache directory."""
+    named = os.environ.get("LYKTA_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lykta"
+
+
 @pytest.fixture(scope="session")
 def model() -> InstalledModel:
     """The person detector, fetched and converted once."""
-    return fetch(NANODET, models_directory(default_cache()))
+    return fetch(NANODET, _cache() / "models")
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +130,7 @@ def model_cache(model: InstalledModel) -> Path:
 @pytest.fixture(scope="session")
 def street_images() -> list[Image]:
     """Twenty seconds of a street with people, 10 pictures a second."""
-    with av.open(str(street_footage(default_cache() / "footage"))) as container:
+    with av.open(str(street_footage(_cache() / "footage"))) as container:
         return [frame.to_ndarray(format="bgr24") for frame in islice(container.decode(video=0), 200)]
 
 
