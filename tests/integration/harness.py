@@ -22,7 +22,7 @@ SERVICES = ("access-control", "audit", "storage", "ingest", "analytics")
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
-LOG_LINES = 30
+LOG_LINES = 12
 ValueT = TypeVar("ValueT")
 
 

@@ -133,7 +133,10 @@ MATRIX: dict[str, Row] = {
     "CaseService.List": Row(lambda ids: cases.CaseServiceListRequest(controller="ks"), "karin"),
     "GrantService.Request": Row(grant_request, "karin"),
     "GrantService.Approve": Row(lambda ids: cases.GrantServiceApproveRequest(grant_id=ids.grant), "olle"),
-    "GrantService.Token": Row(lambda ids: cases.GrantServiceTokenRequest(grant_id=ids.grant), "bertil"),
+    "GrantService.Token": Row(
+        lambda ids: cases.GrantServiceTokenRequest(grant_id=ids.grant),
+        "bertil", refused_role=("PERMISSION_DENIED", "GRANT_SCOPE"),
+    ),
     "GrantService.Revoke": Row(
         lambda ids: cases.GrantServiceRevokeRequest(grant_id=ids.grant, reason="no right to"), "olle"
     ),
