@@ -259,3 +259,28 @@ async def test_without_a_valid_login_nothing_is_answered(town: Any) -> None:
         entries = await wire.entries("case.open")
     found = [e for e in entries if e["reason"] == "UNAUTHENTICATED"]
     assert [(e["actor"], e["controller"]) for e in found] == [({"kind": "service", "id": "cli"}, "")] * 2
+
+
+async def test_a_refused_question_is_logged_once_in_the_platform(town: Any) -> None:
+    """What storage and audit log themselves, and what the recorder only filters by, is not logged here as well."""
+    for workload, action, person in (
+        ("storage", "footage.playback", "ivar"),
+        ("audit", "audit.search", "ivar"),
+        ("ingest", "session.list", "berit"),
+        ("storage", "footage.list", "olle"),
+        ("analytics", "incident.list", "tora"),
+        ("ingest", "session.list", "disa"),
+    ):
+        mine, footage = town.stubs, town.footage() if action == "footage.playback" else {}
+        async with town.calling_as(workload) as town.stubs:
+            answer = await town.authorize(person, action, camera="torget-1", **footage)
+        town.stubs = mine
+        assert not answer.allowed
+    async with town.wire() as wire:
+        entries = await wire.entries("session.list")
+    denied = [(e["details"]["asked_by"], e["action"], e["reason"]) for e in entries if e["result"] == "denied"]
+    assert denied == [
+        ("storage", "footage.list", "ROLE"),
+        ("analytics", "incident.list", "ROLE"),
+        ("ingest", "session.list", "ROLE"),
+    ]

@@ -7,7 +7,7 @@ from lykta_contracts.roles import GRANTED_ACTIONS, Action
 from lykta_access_control.access import NOBODY, Access, Attempt, Call
 from lykta_access_control.domain.decision import Decision, Person, Question
 from lykta_access_control.domain.grants import Interval
-from lykta_access_control.domain.refusal import RefusedError, invalid
+from lykta_access_control.domain.refusal import Refusal, RefusedError, invalid
 from lykta_access_control.errors import platform_error
 
 
@@ -32,7 +32,10 @@ class Answer:
 
 
 class Authorize:
-    """Answers `PolicyService.Authorize`; denied ones are logged, allowed ones are the asking service's to log."""
+    """Answers `PolicyService.Authorize`; refusals are logged here unless the asking service logs the attempt itself.
+
+    What is allowed is always the asking service's to log.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -47,13 +50,34 @@ class Authorize:
         try:
             attempt.person = await self._access.identify(call)
         except RefusedError as error:
-            await self._access.denied(attempt, error.refusal)
+            await self._denied(attempt, error.refusal)
             return Answer(Decision(error.refusal), NOBODY, [])
         decision = await self._access.decide(attempt, question)
         if decision.refusal is not None:
-            await self._access.denied(replace(attempt, details=_details(asked, call)), decision.refusal)
+            await self._denied(replace(attempt, details=_details(asked, call)), decision.refusal)
         view = await self._access.view()
         return Answer(decision, attempt.person, view.controllers_of(attempt.person.person_id))
+
+    async def _denied(self, attempt: Attempt, refusal: Refusal) -> None:
+        if not is_logged_elsewhere(attempt, refusal):
+            await self._access.denied(attempt, refusal)
+
+
+def is_logged_elsewhere(attempt: Attempt, refusal: Refusal) -> bool:
+    """Say whether a refused question is in the log already or is no attempt, so that each attempt is one entry.
+
+    Storage logs every opening of footage with what was wanted, audit every look into the log by a known person;
+    the recorder asks about all its controllers to leave out those that are not the person's.
+    """
+    match attempt.workload:
+        case "storage":
+            return attempt.action in GRANTED_ACTIONS
+        case "audit":
+            return attempt.action is Action.AUDIT_SEARCH and refusal.reason != "UNAUTHENTICATED"
+        case "ingest":
+            return attempt.action is Action.SESSION_LIST and refusal.reason == "NOT_FOUND"
+        case _:
+            return False
 
 
 def _question(asked: Asked) -> Question:
