@@ -56,12 +56,14 @@ async def running_platform(options: UpOptions, display: Display) -> AsyncIterato
 
 
 async def _serve(options: UpOptions, stop: asyncio.Event, running: list[Supervisor], display: Display) -> None:
-    async with running_platform(options, display) as (supervisor, connection):
+    async with AsyncExitStack() as stack:
+        supervisor, connection = await stack.enter_async_context(running_platform(options, display))
         running.append(supervisor)
         display.say(f"the platform is up; its attach points are in {supervisor.layout.platform_file}")
         for camera in options.real_cameras:
             display.say(f"camera {camera.name} is recorded under a DEMO mandate: karin drafted it, bertil approved it")
-        collector = Collector(connection, lambda: supervisor.conditions)
+        watching = await stack.enter_async_context(connected(connection.platform, "test-tool"))
+        collector = Collector(watching, lambda: supervisor.conditions)
         while not stop.is_set():
             snapshot = await collector.snapshot()
             write_atomically(supervisor.layout.status_file, snapshot.to_json())

@@ -2,7 +2,20 @@
 
 import typer
 
-from lykta_standalone.cli import up
+from lykta_standalone.cli import (
+    audit,
+    camera,
+    case,
+    coverage,
+    footage,
+    grant,
+    incidents,
+    login,
+    mandate,
+    platform,
+    retention,
+    up,
+)
 
 application = typer.Typer(
     name="lykta",
@@ -12,7 +25,8 @@ application = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-up.register(application)
+for noun in (up, login, platform, camera, mandate, case, grant, footage, incidents, coverage, audit, retention):
+    noun.register(application)
 
 
 @application.callback()

@@ -1,0 +1,59 @@
+"""`lykta status` and `lykta endpoints`: what runs, and where."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from lykta_common.errors import unavailable
+
+from lykta_standalone.cli.session import Session, add_command, new_table
+
+
+def register(application: typer.Typer) -> None:
+    """Add the commands."""
+    add_command(application, "status", status, ["lykta status", "lykta status --json"])
+    add_command(application, "endpoints", endpoints, ["lykta endpoints --json"])
+
+
+async def status(session: Session) -> None:
+    """Show what each process, service and camera is doing."""
+    content = _read(Path(session.platform.status_file))
+    if session.json:
+        _print(content)
+        return
+    processes = new_table(("process", "state", "ready", "restarts"), f"at {content['at']}")
+    for item in content["processes"]:
+        again = f"{item['restarts']} ({item['detail']})" if item["restarts"] else "0"
+        processes.add_row(item["name"], item["state"], content["health"].get(item["name"], "–"), again)
+    cameras = new_table(("controller", "camera", "state", "segments stored", "on the spool", "recorded to", "detail"))
+    for item in content["cameras"]:
+        cells = ("controller", "camera", "state", "segments", "spooled", "recorded_to", "detail")
+        cameras.add_row(*(str(item[cell]) for cell in cells))
+    session.out.print(processes, cameras)
+    session.out.print(f"{len(content['incidents'])} incidents; `lykta incidents list` shows them", highlight=False)
+
+
+async def endpoints(session: Session) -> None:
+    """Show addresses and credential files of the running platform, as in `platform.json`."""
+    content = session.platform.model_dump(mode="json")
+    if session.json:
+        _print(content)
+        return
+    table = new_table(("what", "where"))
+    for name, value in content.items():
+        text = json.dumps(value, ensure_ascii=False, indent=1) if isinstance(value, dict) else str(value)
+        table.add_row(name, text)
+    session.out.print(table)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise unavailable("the supervisor has written no status yet: the platform") from error
+
+
+def _print(content: object) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
