@@ -1,31 +1,32 @@
 """Runs storage for tests on a real NATS and S3, with real gRPC servers that answer for access-control and audit."""
 
 import asyncio
+import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import nats
 import pyrage
 import pytest
+import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry
-from lykta.access_control.v1 import policy_service_pb2 as policy_pb
 from lykta.access_control.v1 import policy_service_pb2_grpc as policy_rpc
-from lykta.audit.v1 import log_service_pb2 as log_pb
 from lykta.audit.v1 import log_service_pb2_grpc as log_rpc
 from lykta.storage.v1 import catalogue_service_pb2_grpc as catalogue_rpc
 from lykta.storage.v1 import playback_service_pb2 as playback_pb
 from lykta.storage.v1 import playback_service_pb2_grpc as playback_rpc
 from lykta_common.config import ServiceSettings
 from lykta_common.health import Health
-from lykta_common.objectstore import ObjectStore, open_bucket
+from lykta_common.objectstore import ObjectStore, open_admin, open_bucket
 from lykta_common.rpc import open_channel, serve
 from lykta_common.signing import Signer, new_key_pair
 from lykta_common.telemetry import Telemetry
@@ -48,8 +49,11 @@ from lykta_contracts.model import Message
 from lykta_storage.app import SERVICE, Storage, wire
 from lykta_storage.config import Settings
 from lykta_storage.domain.hour_tree import HourTree
+from lykta_storage.store.versions import ObjectVersions
 from lykta_testing.clock import ManualClock
-from lykta_testing.platform import Backbone, eventually, open_platform
+from lykta_testing.platform import Backbone, eventually, open_backbone, open_platform
+
+from .peers import Log, Policy
 
 pytest_plugins = ["lykta_testing.fixtures"]
 
@@ -64,55 +68,6 @@ class _OldName(JWSRegistry):
     def get_alg(self, name: str) -> Any:
         """Return any algorithm."""
         return self.algorithms[name]
-
-
-class Policy(policy_rpc.PolicyServiceServicer):
-    """Answers for access-control: `anna` belongs to ks; the hand of the test may refuse."""
-
-    def __init__(self) -> None:
-        self.people = {"anna-token": ("anna", "ks"), "bo-token": ("bo", "ks"), "eva-token": ("eva", "bolag")}
-        self.refusal = ""
-        self.away = False
-        self.asked: list[Any] = []
-
-    async def Authorize(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Decide one question."""
-        self.asked.append(request)
-        if self.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
-        bearer = dict(context.invocation_metadata())["authorization"].removeprefix("Bearer ")
-        person, controller = self.people.get(bearer, ("", ""))
-        reason = self.refusal
-        if not person:
-            reason = "UNAUTHENTICATED"
-        elif controller != request.controller:
-            reason = "NOT_FOUND"
-        elif request.action == "footage.playback" and not request.grant_id:
-            reason = "NO_GRANT"
-        return policy_pb.AuthorizeResponse(allowed=not reason, reason=reason, message=reason, person_id=person)
-
-
-class Log(log_rpc.LogServiceServicer):
-    """Answers for audit: an entry is kept once."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, Any] = {}
-        self.away = False
-
-    async def Append(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Keep records."""
-        if self.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
-        receipts = []
-        for record in request.records:
-            self.records.setdefault(record.entry_id, record)
-            index = list(self.records).index(record.entry_id)
-            receipts.append(log_pb.Receipt(entry_id=record.entry_id, index=index, origin="test"))
-        return log_pb.AppendResponse(receipts=receipts)
-
-    def of(self, action: str) -> list[Any]:
-        """Return the records of one action."""
-        return [record for record in self.records.values() if record.action == action]
 
 
 class PeerSettings(ServiceSettings):
@@ -459,8 +414,6 @@ def bearer(name: str = "anna-token") -> dict[str, Any]:
 
 
 def _base64(raw: bytes) -> str:
-    import base64
-
     return base64.b64encode(raw).decode()
 
 
@@ -468,6 +421,24 @@ def _base64(raw: bytes) -> str:
 def clock() -> ManualClock:
     """A clock that stands still in the middle of an hour."""
     return ManualClock(START)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backbone]:
+    """One S3 for all tests: it takes seconds to start."""
+    async with open_backbone(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture
+async def backbone(shared_store: Backbone, tmp_path: Path) -> AsyncIterator[Backbone]:
+    """A NATS of this test alone, and an empty bucket."""
+    async with open_backbone(tmp_path, s3=False) as running:
+        running.s3 = shared_store.s3
+        running.s3_credentials_file.parent.mkdir(exist_ok=True)
+        running.s3_credentials_file.write_bytes(shared_store.s3_credentials_file.read_bytes())
+        yield running
+        await ObjectVersions(open_admin(running.s3_settings()), "lykta-footage").delete_under("")
 
 
 @pytest.fixture

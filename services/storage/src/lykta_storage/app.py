@@ -1,7 +1,7 @@
 """The composition root of storage: everything is wired here and nowhere else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,8 +199,16 @@ async def open_storage(settings: Settings, platform: Platform) -> AsyncIterator[
             ):
                 yield health
         finally:
-            for loop in loops:
-                loop.cancel()
+            await _stop(loops)
+
+
+async def _stop(loops: Sequence[asyncio.Task[None]]) -> None:
+    # nats-py swallows a cancellation that meets its flush, so it is said until it is heard.
+    left = set(loops)
+    while left:
+        for loop in left:
+            loop.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)
 
 
 async def rebuild(settings: Settings, platform: Platform) -> Rebuilt:

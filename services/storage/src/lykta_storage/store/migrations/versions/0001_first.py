@@ -9,7 +9,9 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table of the first release."""
-    _create_footage()
+    _create_segments()
+    _create_fragments()
+    _create_gaps()
     _create_hours()
     _create_mandates()
     _create_outbox()
@@ -30,7 +32,7 @@ def downgrade() -> None:
     op.drop_table("outbox")
 
 
-def _create_footage() -> None:
+def _create_segments() -> None:
     op.create_table(
         "segments",
         Column("controller", String(63), primary_key=True),
@@ -64,6 +66,9 @@ def _create_footage() -> None:
     )
     op.create_index("segments_by_hour", "segments", ["controller", "camera", "hour", "run"])
     op.create_index("segments_by_time", "segments", ["controller", "camera", "from_ms"])
+
+
+def _create_fragments() -> None:
     op.create_table(
         "fragments",
         Column("controller", String(63), primary_key=True),
@@ -87,6 +92,9 @@ def _create_footage() -> None:
     )
     op.create_index("fragments_by_leaf", "fragments", ["controller", "camera", "hour", "run", "leaf"])
     op.create_index("fragments_by_time", "fragments", ["controller", "camera", "from_ms"])
+
+
+def _create_gaps() -> None:
     op.create_table(
         "gaps",
         Column("controller", String(63), primary_key=True),
