@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -159,6 +161,35 @@ class World:
             await stack.enter_async_context(SERVICE.open(self.settings(), platform))
             self.stubs = await stack.enter_async_context(self.calling_as("cli"))
             yield self
+
+    async def start_process(self) -> asyncio.subprocess.Process:
+        """Start the service as a process of its own."""
+        values = self.settings().model_dump(mode="json", exclude_unset=True) | {"platform_operators": "root"}
+        given = {f"LYKTA_ACCESS_CONTROL__{name.upper()}": str(value) for name, value in values.items()}
+        (self.settings().state_dir / "grpc.port").unlink(missing_ok=True)
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "lykta_access_control", env={**os.environ, **given}, stderr=asyncio.subprocess.PIPE
+        )
+
+    async def failing_process(self) -> tuple[int | None, str]:
+        """Run a process that cannot start; return its exit code and what it said."""
+        process = await self.start_process()
+        _, said = await process.communicate()
+        return process.returncode, said.decode()
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run the service as a process of its own, called as the workload `cli`; killed when it still runs."""
+        process = await self.start_process()
+        port_file = self.settings().state_dir / "grpc.port"
+        try:
+            await eventually(lambda: port_file.exists() and port_file.read_text(), what="the gRPC port", seconds=30)
+            async with self.calling_as("cli") as self.stubs:
+                yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
 
     @asynccontextmanager
     async def second_replica(self) -> AsyncIterator[Stubs]:

@@ -89,16 +89,17 @@ async def test_serials_rise_when_the_clock_stands_still(world: Any, clock: Manua
         world.now = clock.now().timestamp()
         await world.populate()
         serials = []
+
+        async def reached(mandate_id: str, status: str) -> Any:
+            found = await wire.order("ks.torget-1")
+            wanted = found is not None and (found.mandate.mandate_id, found.status) == (mandate_id, status)
+            return found if wanted else None
+
         for _ in range(3):
-            mandate = await world.live()
-            order = await eventually(lambda: wire.order("ks.torget-1"))
-            await world.end(mandate.mandate_id)
-
-            async def ended() -> Any:
-                found = await wire.order("ks.torget-1")
-                return found if found.status == "ended" else None
-
-            serials += [order.serial, (await eventually(ended)).serial]
+            mandate_id = (await world.live()).mandate_id
+            serials.append((await eventually(lambda of=mandate_id: reached(of, "live"))).serial)
+            await world.end(mandate_id)
+            serials.append((await eventually(lambda of=mandate_id: reached(of, "ended"))).serial)
         assert serials == sorted(set(serials))
 
 

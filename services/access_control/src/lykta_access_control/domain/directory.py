@@ -1,6 +1,7 @@
 """Controllers, places, cameras and members: what they are, and which values they take."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -68,8 +69,13 @@ def checked_slug(field: str, text: str) -> str:
 
 
 def checked_text(field: str, text: str, *, needed: bool = True) -> str:
-    """Return a text without outer blanks, at most 500 characters; raises RefusedError INVALID_FIELD."""
+    """Return a text without outer blanks, at most 500 characters, no control characters but line ends and tabs.
+
+    Raises RefusedError INVALID_FIELD.
+    """
     stripped = text.strip()
+    if any(unicodedata.category(char) == "Cc" and char not in "\n\t" for char in stripped):
+        raise invalid(f"{field} holds control characters")
     if needed and not stripped:
         raise invalid(f"{field} is needed")
     if len(stripped) > TEXT_LIMIT:

@@ -12,7 +12,8 @@ from lykta_access_control.domain.refusal import Refusal, RefusedError, invalid, 
 DEFAULT_VALIDITY: Final = timedelta(hours=8)
 LONGEST_VALIDITY: Final = timedelta(days=7)
 LONGEST_INTERVAL: Final = timedelta(days=31)
-MOST_CAMERAS: Final = 100
+MOST_CAMERAS: Final = 20
+"""The token names them all and travels in call metadata, which gRPC bounds at 8 KiB."""
 
 
 class GrantState(StrEnum):

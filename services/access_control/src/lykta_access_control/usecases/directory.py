@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lykta_contracts.ids import is_slug
 from lykta_contracts.instants import to_ms
 from lykta_contracts.roles import Action, Role
 
@@ -104,7 +105,7 @@ class Directory:
         async with self._access.attempt(call, Action.CAMERA_LIST, "camera") as attempt:
             await self._access.require(attempt, Question(Action.CAMERA_LIST, controller), "camera")
             async with self._store.reading() as rows:
-                found = await rows.directory.camera(controller, camera)
+                found = await rows.directory.camera(controller, camera) if is_slug(camera) else None
             if found is None:
                 raise not_found("the camera")
             return found

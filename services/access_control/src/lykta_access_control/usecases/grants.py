@@ -5,6 +5,7 @@ from dataclasses import replace
 from lykta_common.clock import Clock
 from lykta_common.ids import new_id
 from lykta_contracts.events import ApprovalGiven, GrantIssued
+from lykta_contracts.ids import is_slug
 from lykta_contracts.roles import Action
 
 from lykta_access_control.access import Access, Attempt, Call
@@ -102,7 +103,7 @@ class Grants:
     async def _check_reach(self, change: Change, grant: Grant) -> None:
         """Refuse what could never be used: cameras that are not there, actions the person's role does not open."""
         for camera in grant.cameras:
-            if await change.directory.camera(grant.controller, camera) is None:
+            if not is_slug(camera) or await change.directory.camera(grant.controller, camera) is None:
                 raise invalid(f"cameras: {camera[:64]!r} does not exist in the case's controller")
         roles = (await self._access.view()).roles(grant.controller, grant.person_id)
         for action in sorted(grant.actions):

@@ -7,6 +7,7 @@ from lykta_common.clock import Clock
 from lykta_common.ids import new_id
 from lykta_common.signing import Signer
 from lykta_contracts.events import ApprovalGiven, MandateApproved, MandateEnded
+from lykta_contracts.ids import is_slug
 from lykta_contracts.instants import to_ms
 from lykta_contracts.mandates import MANDATE_ORDER_TYPE, MandateDocument, MandateOrder
 from lykta_contracts.roles import Action
@@ -197,7 +198,7 @@ async def _check_places(change: Change, document: MandateDocument) -> None:
     if document.hours.timezone != place.timezone:
         raise invalid(f"document_json: hours.timezone must be the place's, {place.timezone}")
     for name in document.cameras:
-        camera = await change.directory.camera(document.controller, name)
+        camera = await change.directory.camera(document.controller, name) if is_slug(name) else None
         if camera is None:
             raise invalid(f"document_json: camera {name!r} does not exist in this controller; add it first")
         if camera.place != document.place:
