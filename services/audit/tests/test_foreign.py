@@ -57,7 +57,7 @@ async def fsck() -> str:
 @asynccontextmanager
 async def served(directory: Path) -> AsyncIterator[str]:
     """Serve a downloaded log over plain HTTP on loopback; gives its URL."""
-    root = directory.resolve()
+    root = await asyncio.to_thread(directory.resolve)
 
     def read(name: str) -> bytes | None:
         path = (root / name.lstrip("/")).resolve()

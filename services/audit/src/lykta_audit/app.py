@@ -20,6 +20,7 @@ from lykta_common.rpc import open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer
 from lykta_common.tls import TlsFiles
+from lykta_contracts.instants import to_ms
 
 from lykta_audit.checkpoint import CheckpointSigner
 from lykta_audit.config import Settings
@@ -27,6 +28,7 @@ from lykta_audit.grpc_server import ALLOWED, SERVICE_NAME, LogServicer
 from lykta_audit.handlers import ObservedHandler
 from lykta_audit.keeper import LogKeeper
 from lykta_audit.publisher import Publication
+from lykta_audit.rebuild import rebuild
 from lykta_audit.store import MIGRATIONS, AccessControlPolicy, LockCheck, LogBucket, LogRows
 from lykta_audit.store.tables import outbox as outbox_rows
 from lykta_audit.usecases import LogProver, LogReader
@@ -104,6 +106,16 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
         finally:
             for task in running:
                 task.cancel()
+
+
+async def rebuild_database(settings: Settings, clock: Clock) -> int:
+    """Make the database anew from the bucket, with the service stopped; gives the number of entries."""
+    signer = CheckpointSigner(settings.origin, Signer.from_file(settings.signing_key_file).private_key)
+    async with open_database(settings.database_url, MIGRATIONS) as database:
+        # Nothing is published while rebuilding: checkpoints are told when the service next publishes.
+        rows = LogRows(database, None)
+        bucket = LogBucket(open_bucket(settings, settings.bucket))
+        return await rebuild(rows, bucket, signer, lambda: to_ms(clock.now() + timedelta(minutes=1)))
 
 
 SERVICE = ServiceSpec("audit", Settings, open_service)

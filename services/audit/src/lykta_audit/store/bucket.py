@@ -29,6 +29,10 @@ class LogBucket:
         if await self._store.get(path) != payload:
             raise data_loss(f"the published object {path} is not what the database gives; the log stops here")
 
+    async def get(self, path: str) -> bytes:
+        """Read a published object; raises NOT_FOUND."""
+        return await self._store.get(path)
+
     async def put_checkpoint(self, note: bytes) -> None:
         """Replace the checkpoint."""
         await self._store.put(CHECKPOINT_PATH, note)

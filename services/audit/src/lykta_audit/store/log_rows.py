@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from lykta_common.database import Database
 from lykta_common.errors import unavailable
@@ -48,7 +48,7 @@ class Lease:
 class LogTransaction:
     """What the writer does within one transaction that holds the lease."""
 
-    def __init__(self, connection: AsyncConnection, outbox: Outbox) -> None:
+    def __init__(self, connection: AsyncConnection, outbox: Outbox | None) -> None:
         self._connection = connection
         self._outbox = outbox
 
@@ -65,8 +65,18 @@ class LogTransaction:
     async def append(self, first: int, entries: Sequence[Entry], tiles: Sequence[FullTile]) -> None:
         """Write entries from index `first` on, and the tiles they completed."""
         rows = [
-            {"idx": index, "entry_id": item.entry_id, "leaf": item.leaf, "leaf_hash": item.leaf_hash}
-            | asdict(item.columns)
+            {
+                "idx": index,
+                "entry_id": item.entry_id,
+                "leaf": item.leaf,
+                "leaf_hash": item.leaf_hash,
+                "controller": item.columns.controller,
+                "action": item.columns.action,
+                "actor_id": item.columns.actor_id,
+                "case_id": item.columns.case_id,
+                "object": item.columns.object,
+                "occurred_ms": item.columns.occurred_ms,
+            }
             for index, item in enumerate(entries, first)
         ]
         if rows:
@@ -81,13 +91,14 @@ class LogTransaction:
         """Note what is published, and tell of it."""
         values = {"published_size": size, "checkpoint": checkpoint}
         await self._connection.execute(update(tables.log).where(tables.log.c.id == _ONLY_ROW).values(values))
-        await self._outbox.add(self._connection, event)
+        if self._outbox is not None:
+            await self._outbox.add(self._connection, event)
 
 
 class LogRows:
     """The audit database. Failures are PlatformError UNAVAILABLE."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox | None) -> None:
         self._database = database
         self._outbox = outbox
 
