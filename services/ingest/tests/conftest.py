@@ -134,6 +134,7 @@ class Rig:
             "segment_seconds": 2,
             "commit_interval_ms": 20,
             "camera_retry_seconds": 1,
+            "gap_seconds": 1,
         }
         return self.backbone.settings(Settings, "ingest", replica, **(values | more))
 
@@ -185,6 +186,11 @@ class Rig:
             tls=client_context(files),
         )
         self.jetstream = self.nats.jetstream()
+
+    async def reconnect(self) -> None:
+        """Connect anew after NATS was away."""
+        await self.nats.close()
+        await self.connect()
 
     async def events(self, noun: str = "*") -> list[Any]:
         """Return every event of a noun so far, oldest first."""

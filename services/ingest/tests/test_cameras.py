@@ -17,6 +17,7 @@ from lykta_testing.platform import eventually
 @pytest.mark.parametrize(
     ("change", "word"),
     [
+        # One rig each: a camera is what it is from its start.
         ({"answer_status": 404}, "path"),
         ({"answer_status": 302, "redirect_to": "rtsp://127.0.0.1:9/x"}, "redirect"),
         ({"password": "other"}, "user name or password"),

@@ -43,6 +43,9 @@ class Settings(ServiceSettings, ObjectStoreSettings):
     camera_retry_seconds: float = Field(
         default=10.0, gt=0, le=300, description="longest wait between two tries to connect to a camera, seconds"
     )
+    gap_seconds: float = Field(
+        default=30.0, ge=1, le=300, description="a gap that lasts is declared piece by piece, this often, seconds"
+    )
     spool_dir: Path | None = Field(default=None, description="directory of the spool; <state_dir>/spool when not given")
     spool_limit_mib: int = Field(default=65_536, ge=1, description="bound of the spool, MiB")
     spool_file_bytes: int = Field(default=64 << 20, ge=64 << 10, description="size of one journal file, bytes")

@@ -28,9 +28,7 @@ from lykta_ingest.watch import Watch
 log = get_logger(__name__)
 
 _LOOK_S = 1.0
-_DECLARE_EVERY_MS = 30_000
 _REST_MAX = timedelta(seconds=60)
-_HOPELESS_RETRY_S = 30.0
 _NOT_RUNNING = Why("PLATFORM", "the recorder was not running")
 _AT_OPENING = Why("PLATFORM", "connecting to the camera at the beginning of the allowed hours")
 _NO_KEY = Why("PLATFORM", "no media key for the hour is at hand; see that storage runs and reaches NATS")
@@ -51,6 +49,7 @@ class CameraSession:
         self._backoff = Backoff(first=0.5, most=station.settings.camera_retry_seconds)
         self._why = _NOT_RUNNING
         self._declared_ms = 0
+        self._declare_every_ms = round(station.settings.gap_seconds * 1000)
         self._recording = False
 
     def obey(self, order: MandateOrder, before: MandateOrder | None) -> None:
@@ -176,12 +175,12 @@ class CameraSession:
         if self.order is not None:
             self._because(self.order, Why(error.cause, error.message))
         wait_s = self._backoff.next()
-        await self._pause(wait_s if error.retryable else max(wait_s, _HOPELESS_RETRY_S))
+        await self._pause(wait_s if error.retryable else self._station.settings.camera_retry_seconds)
 
     def _because(self, order: MandateOrder, why: Why) -> None:
-        """Explain the time up to now by the cause so far when it changes, and every 30 s while it lasts."""
+        """Explain the time up to now by the cause so far when it changes, and every so often while it lasts."""
         now_ms = self._station.now_ms()
-        if why != self._why or now_ms - self._declared_ms >= _DECLARE_EVERY_MS:
+        if why != self._why or now_ms - self._declared_ms >= self._declare_every_ms:
             self._explain(order, now_ms, self._why)
         self._why = why
 
@@ -191,7 +190,7 @@ class CameraSession:
 
     def declare_lost(self, recording: Recording) -> None:
         """Declare, while the spool refuses fragments, what was lost so far; gaps are small and fit its reserve."""
-        if recording.failed_to_ms > self._declared_ms + _DECLARE_EVERY_MS:
+        if recording.failed_to_ms > self._declared_ms + self._declare_every_ms:
             self._explain(recording.order, recording.failed_to_ms, recording.why)
 
     def _keep_gap(self, order: MandateOrder | None, until_ms: int, why: Why, *, close_segment: bool = False) -> None:
