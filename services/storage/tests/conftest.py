@@ -21,6 +21,7 @@ from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry
 from lykta.access_control.v1 import policy_service_pb2_grpc as policy_rpc
 from lykta.audit.v1 import log_service_pb2_grpc as log_rpc
+from lykta.storage.v1 import catalogue_service_pb2 as catalogue_pb
 from lykta.storage.v1 import catalogue_service_pb2_grpc as catalogue_rpc
 from lykta.storage.v1 import playback_service_pb2 as playback_pb
 from lykta.storage.v1 import playback_service_pb2_grpc as playback_rpc
@@ -48,6 +49,7 @@ from lykta_contracts.media import (
 from lykta_contracts.model import Message
 from lykta_storage.app import SERVICE, Storage, wire
 from lykta_storage.config import Settings
+from lykta_storage.domain.footage import CameraHour
 from lykta_storage.domain.hour_tree import HourTree
 from lykta_storage.store.versions import ObjectVersions
 from lykta_testing.clock import ManualClock
@@ -96,6 +98,8 @@ class World:
     nats: Any
     addresses: dict[str, str]
     serial: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     stubs: Stubs = field(init=False)
     tool: Stubs = field(init=False)
 
@@ -128,13 +132,32 @@ class World:
     @asynccontextmanager
     async def service(self, **more: Any) -> AsyncIterator["World"]:
         """Run storage in this process, called as `cli` and as `test-tool`."""
-        async with AsyncExitStack() as stack:
-            platform = await stack.enter_async_context(open_platform("storage", self.clock))
-            settings = self.settings(**more)
-            await stack.enter_async_context(SERVICE.open(settings, platform))
-            self.stubs = await stack.enter_async_context(self.calling_as("cli", settings))
-            self.tool = await stack.enter_async_context(self.calling_as("test-tool", settings))
+        self.more = more
+        try:
+            await self.start()
             yield self
+        finally:
+            await self.stack.aclose()
+
+    async def start(self) -> None:
+        """Start storage."""
+        stack = self.stack = AsyncExitStack()
+        platform = await stack.enter_async_context(open_platform("storage", self.clock))
+        settings = self.settings(**self.more)
+        await stack.enter_async_context(SERVICE.open(settings, platform))
+        self.stubs = await stack.enter_async_context(self.calling_as("cli", settings))
+        self.tool = await stack.enter_async_context(self.calling_as("test-tool", settings))
+
+    async def restart(self) -> None:
+        """Stop storage and start it again."""
+        await self.stack.aclose()
+        await self.start()
+
+    async def tool_key_reason(self, hour: CameraHour) -> str:
+        """Ask for an hour's key as the test tool, which must be refused; return the reason."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.tool.keys.ExportHourKey(catalogue_pb.ExportHourKeyRequest(**hour._asdict()))
+        return reason_of(caught.value)
 
     @asynccontextmanager
     async def wired(self, **more: Any) -> AsyncIterator[Storage]:
