@@ -82,6 +82,18 @@ def test_a_record_that_no_tile_can_carry_is_refused() -> None:
         make_entry(make_record("a", "x" * 70_000))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"action": "a" * 201}, {"object": "o" * 501}, {"case_id": "c\0"}, {"entry_id": "\0"}, {"controller": "k" * 201}],
+)
+def test_a_record_that_no_database_can_index_is_refused(changes: dict[str, str]) -> None:
+    """Overlong fields and zero bytes are refused before they can stop the writer; the bounds themselves are fine."""
+    record = make_record("a").model_copy(update=changes)
+    with pytest.raises(ValueError, match="characters or a zero byte"):
+        make_entry(record)
+    make_entry(make_record("e" * 200).model_copy(update={"action": "a" * 200, "object": "o" * 500}))
+
+
 @given(st.integers(0, 1 << 60))
 def test_page_tokens_read_back(below: int) -> None:
     """A page token leads to where its page ended."""

@@ -10,6 +10,10 @@ from lykta_contracts.instants import to_ms
 from lykta_audit.merkle import leaf_hash
 from lykta_audit.tiles import MAX_ENTRY_SIZE
 
+MAX_TEXT = 200
+"""Characters of an entry id, controller, action or case."""
+MAX_LONG_TEXT = 500
+"""Characters of an actor's id or an object."""
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
@@ -56,11 +60,21 @@ class StoredEntry:
 
 
 def make_entry(record: AuditRecord) -> Entry:
-    """Turn a record into its entry. Raises ValueError when its leaf is longer than a tile can carry."""
+    """Turn a record into its entry.
+
+    Raises ValueError when its leaf is longer than a tile can carry, or when a field cannot be searched by (too
+    long, or with a zero byte, which PostgreSQL refuses): such a record must not get as far as the database.
+    """
     leaf = leaf_bytes(record)
     if len(leaf) > MAX_ENTRY_SIZE:
         raise ValueError(f"the record takes {len(leaf)} bytes, at most {MAX_ENTRY_SIZE} fit the log")
-    return Entry(record.entry_id, leaf, leaf_hash(leaf), columns_of(record))
+    columns = columns_of(record)
+    short = (record.entry_id, columns.controller, columns.action, columns.case_id)
+    for value in (*short, columns.actor_id, columns.object):
+        bound = MAX_TEXT if value in short else MAX_LONG_TEXT
+        if len(value) > bound or "\0" in value:
+            raise ValueError(f"a field of the record has more than {bound} characters or a zero byte")
+    return Entry(record.entry_id, leaf, leaf_hash(leaf), columns)
 
 
 def columns_of(record: AuditRecord) -> SearchColumns:

@@ -64,6 +64,7 @@ class LogKeeper:
         while True:
             try:
                 lease, state = await self._acquire()
+                backoff.reset()
                 await self._keep(lease, state)
             except LeaseLostError:
                 log.warning("lease_lost", holder=self._holder)

@@ -1,7 +1,8 @@
 """Group commit: the one writer that gives records their places, many appends per transaction."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class LogWriter:
         self._lease = lease
         self._lease_until = lease_until
         self.edge = edge
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
         self._waiting_records = 0
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -91,7 +92,7 @@ class LogWriter:
         batch: list[_Waiting] = []
         records = 0
         while self._waiting and records < BATCH_RECORDS:
-            waiting = self._waiting.pop(0)
+            waiting = self._waiting.popleft()
             self._waiting_records -= len(waiting.entries)
             self._waiting_bytes -= waiting.size_bytes
             if not waiting.done.done():
@@ -151,7 +152,7 @@ class LogWriter:
                 return
 
 
-def _fail(batch: Sequence[_Waiting], error: PlatformError) -> None:
+def _fail(batch: Iterable[_Waiting], error: PlatformError) -> None:
     """Refuse appends, except those that were answered and those whose caller is gone."""
     for waiting in batch:
         if not waiting.done.done():
