@@ -39,12 +39,12 @@ async def decoder() -> AsyncIterator[DecoderProcess]:
 
 
 async def test_pictures_come_at_most_every_200_ms_with_their_time(decoder: DecoderProcess, clip: Clip) -> None:
-    """Ten frames a second become five, each with its media time and its own brightness."""
+    """Ten frames a second become at most five, the newest of each part among them, with their own times."""
     first = await decoder.decode(HOUR_MS, clip.init, clip.parts[0])
     assert [picture.at_ms - HOUR_MS for picture in first] == [0, 200, 400]
     assert [round(float(picture.image.mean()) / 10) for picture in first] == [2, 4, 6]
     second = await decoder.decode(HOUR_MS + 500, b"", clip.parts[1])
-    assert [picture.at_ms - HOUR_MS for picture in second] == [600, 800]
+    assert [picture.at_ms - HOUR_MS for picture in second] == [700, 900]
     assert (second[0].source_width, second[0].source_height) == (320, 240)
 
 
@@ -226,3 +226,39 @@ def test_a_record_survives_the_pipe() -> None:
     """Packing and unpacking a record changes nothing."""
     record = Record(RecordKind.FRAME, 1, 640, 360, 1920, 1080, HOUR_MS)
     assert unpack_record(pack_record(record)) == record
+
+
+async def test_a_child_that_is_not_locked_is_refused_where_it_must_be(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that could reach the network is named aloud; refused, it never gets a part."""
+    said: list[str] = []
+    async with DecoderProcess(on_weak=said.extend, refuse_weak=True) as decoder:
+
+        async def record(_: object) -> Record:
+            return Record(RecordKind.READY, slot=1)
+
+        monkeypatch.setattr(decoder, "_record", record)
+        with pytest.raises(DecoderError, match="weak"):
+            await decoder.decode(HOUR_MS, clip.init, clip.parts[0])
+        assert decoder.pid is None
+    assert said == ["network"]
+
+
+def test_no_child_outlives_a_killed_parent() -> None:
+    """When the service is killed with -9, the kernel takes its decoders along."""
+    program = (
+        "import asyncio, os, signal\n"
+        "from lykta_analytics.decoder.process import DecoderError, DecoderProcess\n"
+        "async def main():\n"
+        "    decoder = DecoderProcess()\n"
+        "    try:\n        await decoder.decode(0, b'', b'x')\n"
+        "    except DecoderError:\n        os.write(1, str(decoder.pid).encode())\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(5)
+    assert not psutil.pid_exists(int(done.stdout))

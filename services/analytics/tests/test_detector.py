@@ -1,10 +1,13 @@
 """From raw numbers to boxes."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from lykta_analytics.detector import decode, suppress
+from lykta_analytics.detector import Detector, decode, suppress
 from lykta_analytics.domain import Detection, Region, overlap
+from lykta_analytics.models import InstalledModel
 
 CELLS = 52 * 52 + 26 * 26 + 13 * 13
 
@@ -62,3 +65,26 @@ def test_suppression_leaves_no_two_of_a_kind_on_one_spot(found: list[Detection])
     for item in found:
         if item not in kept:
             assert any(overlap(item.region, other.region) > 0.5 - 1e-6 for other in kept if other.label == item.label)
+
+
+def test_the_real_model_finds_the_people_in_the_street(model: InstalledModel, street_images: list[Any]) -> None:
+    """In real footage it finds several upright people, and none in a grey picture."""
+    detector = Detector(model)
+    found = detector.detect(street_images[100], {"person"}, 0.5)
+    assert len(found) >= 3
+    assert all(item.region.y2 - item.region.y1 > item.region.x2 - item.region.x1 for item in found[:3])
+    assert detector.detect(np.full((576, 768, 3), 127, np.uint8), {"person"}, 0.5) == []
+
+
+def test_the_real_model_answers_only_what_it_is_asked(model: InstalledModel, street_images: list[Any]) -> None:
+    """Asked for trucks it says nothing of people; asked for what it does not know, or nothing, it is silent."""
+    detector = Detector(model)
+    assert {item.label for item in detector.detect(street_images[100], {"truck"}, 0.2)} <= {"truck"}
+    assert detector.detect(street_images[100], {"face"}, 0.0) == []
+    assert detector.detect(street_images[100], set(), 0.0) == []
+
+
+def test_the_conversion_always_gives_the_same_graph(model: InstalledModel) -> None:
+    """The pinned source becomes this very GraphDef, byte for byte, on every machine."""
+    assert model.card.converted is not None
+    assert model.card.converted.graph_sha256 == "a06bd4439f1c2e7a6d990382f176c3a6fdb75a9043d258f1b65ed133c1bca66d"

@@ -70,7 +70,7 @@ class CameraSession:
         self._scene = scene
         self._means = means
         self._queue = PartQueue(means.queue_parts)
-        self._allowed_until: datetime | None = None
+        self._allowed: tuple[datetime, datetime] | None = None
         self._decoder_backoff = Backoff(first=0.5, most=30.0)
         self._decoder_rests_until = 0.0
         self._last_picture_s = means.clock.monotonic()
@@ -86,7 +86,7 @@ class CameraSession:
         await book.close(order.controller, order.camera, "rule_removed", analysis.open_since)
         subject = MEDIA_SUBJECT.format(controller=order.controller, camera=order.camera)
         async with (
-            DecoderProcess(on_weak=self._on_weak) as decoder,
+            DecoderProcess(on_weak=self._on_weak, refuse_weak=self._means.refuse_weak_sandbox) as decoder,
             self._means.messaging.subscribe_core(subject, self._on_message),
         ):
             log.info("analysis_started", controller=order.controller, camera=order.camera, rules=len(rules))
@@ -128,20 +128,20 @@ class CameraSession:
                 await self._look(picture, analysis)
 
     def _covered(self, instant: datetime) -> bool:
-        if self._allowed_until is None or not instant < self._allowed_until:
-            self._allowed_until = self.order.allowed_until(instant)
-        return self._allowed_until is not None
+        if self._allowed is None or not self._allowed[0] <= instant < self._allowed[1]:
+            until = self.order.allowed_until(instant)
+            self._allowed = (instant, until) if until is not None else None
+        return self._allowed is not None
 
     async def _pictures(self, part: MediaPart, decoder: DecoderProcess) -> list[Picture]:
-        refuse = self.weak and self._means.refuse_weak_sandbox
-        if refuse or self._means.clock.monotonic() < self._decoder_rests_until:
+        if self._means.clock.monotonic() < self._decoder_rests_until:
             return []
         try:
             pictures = await decoder.decode(part.from_ms, part.init, part.body)
         except DecoderError as error:
             failures = self.counters.decoder_failures
             failures[error.reason] = failures.get(error.reason, 0) + 1
-            if error.reason in ("hang", "crash", "protocol"):
+            if error.reason in ("hang", "crash", "protocol", "weak"):
                 rest_seconds = self._decoder_backoff.next()
                 self._decoder_rests_until = self._means.clock.monotonic() + rest_seconds
                 log.error("decoder_killed", camera=self.order.camera, reason=error.reason, rest_seconds=rest_seconds)

@@ -28,8 +28,7 @@ from lykta_analytics.decoder.protocol import (
 
 _MAX_PIXELS = 4096 * 2304
 _MAX_WIDTH = 768
-_FRAME_INTERVAL_MS = 200
-_TOLERANCE_MS = 20
+_SPACING_MS = 180  # five a second, with room for a camera's jitter
 
 
 class PartDecoder:
@@ -80,17 +79,28 @@ class PartDecoder:
         self._codec, self._configuration = codec, configuration
 
     def _frames(self, codec: av.VideoCodecContext, from_ms: int, samples: Sequence[fmp4.Sample]) -> Iterator[Record]:
+        times = [from_ms + sample.offset_ticks * 1000 // fmp4.TIME_SCALE for sample in samples]
+        due = self._due(times)
         slot = 0
-        for sample in samples:
+        for at_ms, sample in zip(times, samples, strict=True):
             packet = av.Packet(sample.data)
-            packet.pts = packet.dts = from_ms + sample.offset_ticks * 1000 // fmp4.TIME_SCALE
+            packet.pts = packet.dts = at_ms
             for frame in codec.decode(packet):
-                at_ms = frame.pts if frame.pts is not None else packet.pts
-                due = at_ms - self._last_ms >= _FRAME_INTERVAL_MS - _TOLERANCE_MS or at_ms < self._last_ms
-                if due and slot < SLOTS:
+                if (frame.pts if frame.pts is not None else at_ms) in due and slot < SLOTS:
                     self._last_ms = at_ms
                     yield self._store(frame, slot, at_ms)
                     slot += 1
+
+    def _due(self, times: Sequence[int]) -> set[int]:
+        """Chooses which pictures of a part are given out, from its end: the newest is the one least delayed."""
+        if times and times[0] < self._last_ms:
+            self._last_ms = -(1 << 62)  # the time line began again
+        chosen: list[int] = []
+        for at_ms in reversed(times):
+            spaced = not chosen or chosen[-1] - at_ms >= _SPACING_MS
+            if spaced and at_ms - self._last_ms >= _SPACING_MS and len(chosen) < SLOTS:
+                chosen.append(at_ms)
+        return set(chosen)
 
     def _store(self, frame: av.VideoFrame, slot: int, at_ms: int) -> Record:
         width = min(frame.width, _MAX_WIDTH)

@@ -47,9 +47,10 @@ class Picture:
 
 
 class DecoderError(Exception):
-    """The child is gone or the part was useless; `reason` is `hang`, `crash`, `protocol`, `corrupt` or `needs_key`.
+    """No pictures; `reason` is `hang`, `crash`, `protocol`, `weak`, `corrupt` or `needs_key`.
 
-    After `corrupt` the child lives on; after the first three it has been killed. In every case go on at a key part.
+    After the last two the child lives on; after the others it has been killed (`weak`: it could still reach what it
+    must not, and that is refused here). In every case go on at a key part.
     """
 
     def __init__(self, reason: str) -> None:
@@ -73,10 +74,14 @@ class DecoderProcess:
     """
 
     def __init__(
-        self, deadlines: Deadlines | None = None, on_weak: Callable[[Sequence[str]], None] | None = None
+        self,
+        deadlines: Deadlines | None = None,
+        on_weak: Callable[[Sequence[str]], None] | None = None,
+        refuse_weak: bool = False,
     ) -> None:
         self._deadlines = deadlines or Deadlines()
         self._on_weak = on_weak
+        self._refuse_weak = refuse_weak
         self._process: asyncio.subprocess.Process | None = None
         self._ring: mmap.mmap | None = None
         self.starts = 0
@@ -172,6 +177,9 @@ class DecoderProcess:
         self.still_possible = tuple(name for bit, name in enumerate(POSSIBLE) if record.slot & 1 << bit)
         if self.still_possible and self._on_weak is not None:
             self._on_weak(self.still_possible)
+        if self.still_possible and self._refuse_weak:
+            await self.stop()
+            raise DecoderError("weak")
 
     async def _exchange(
         self, process: asyncio.subprocess.Process, header: PartHeader, init: bytes, part: bytes

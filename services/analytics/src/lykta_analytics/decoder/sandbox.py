@@ -43,7 +43,7 @@ class Limits:
     """Resource limits of a locked process; memory is on top of what is mapped when the limits are set."""
 
     memory_bytes: int = 512 << 20
-    cpu_seconds: int = 3600
+    cpu_seconds: int = 24 * 3600
     open_files: int = 8
 
 
