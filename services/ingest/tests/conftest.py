@@ -31,7 +31,6 @@ from lykta_contracts.mandates import MANDATE_ORDER_TYPE, LegalGround, MandateDoc
 from lykta_contracts.media import MEDIA_KEY_TYPE, MediaKey, SegmentIndex, object_key, read_trailer
 from lykta_ingest.app import open_ingest
 from lykta_ingest.config import Settings
-from lykta_standalone.servers import nats_url
 from lykta_testing.platform import Backbone, open_backbone, open_platform
 
 SPS = bytes.fromhex("6764001facd9405005bb011000000300100000030320f1831960")
@@ -180,7 +179,7 @@ class Rig:
         """Connect the hand of the test to NATS."""
         files = self.backbone.tls("test-tool")
         self.nats = await nats.connect(
-            nats_url(self.backbone.nats),
+            self.backbone.common("test-tool")["nats_url"],
             user="test",
             password=self.backbone.password_file("test").read_text().strip(),
             tls=client_context(files),

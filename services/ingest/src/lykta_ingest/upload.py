@@ -71,6 +71,9 @@ class Uploader:
         self._rules = rules
         self._segments: dict[str, _Segment] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._away = False
+        self._probe = asyncio.Lock()
+        self._backoff = Backoff(first=0.2, most=5.0)
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="upload")
         self.on_uploaded: Callable[[CameraRef], None] = lambda _: None
         self.on_stored: Callable[[CameraRef, int], None] = lambda _, __: None
@@ -118,18 +121,30 @@ class Uploader:
                 await self._upload(key, segment)
 
     async def _upload(self, key: str, segment: _Segment) -> None:
-        backoff = Backoff(first=0.2, most=10.0)
         while key in self._segments:
-            try:
-                event = await self._put(segment)
-            except (PlatformError, OSError) as error:
-                log.warning("segment_upload_failed", segment=key, ready=self._ready.qsize(), error=str(error))
-                await self._clock.sleep(backoff.next())
-                continue
-            if not segment.announced:
-                self.on_uploaded(segment.parts[0].fragment.terms.ref)
-            self._announce(event, segment)
-            return
+            if not self._away:
+                event = await self._try(key, segment)
+            else:
+                # While the store is away one segment tries for all, so that retries do not grow with the backlog.
+                async with self._probe:
+                    event = await self._try(key, segment)
+            if event is not None:
+                if not segment.announced:
+                    self.on_uploaded(segment.parts[0].fragment.terms.ref)
+                self._announce(event, segment)
+                return
+
+    async def _try(self, key: str, segment: _Segment) -> CloudEvent | None:
+        try:
+            event = await self._put(segment)
+        except (PlatformError, OSError) as error:
+            self._away = True
+            log.warning("segment_upload_failed", segment=key, ready=self._ready.qsize(), error=str(error))
+            await self._clock.sleep(self._backoff.next())
+            return None
+        self._away = False
+        self._backoff.reset()
+        return event
 
     async def _put(self, segment: _Segment) -> CloudEvent:
         loop = asyncio.get_running_loop()
