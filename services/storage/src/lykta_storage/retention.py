@@ -108,7 +108,7 @@ class Retention:
             row = await self._hours.get(hour)
             if row is None or row.state in (HourState.OPEN, HourState.KEY_DESTROYED):
                 return  # the deletion under way has it in its receipt
-            entry_id = receipt_id(hour, segment_id)
+            entry_id = receipt_id(hour, row.destroyed_ms, segment_id)
             await self._trail.note(self._record(row, entry_id, [segment_id], late=True))
             await self._hours.announce(self._event(row, entry_id, [segment_id]))
         log.info("late_segment_deleted", controller=hour.controller, camera=hour.camera, segment_id=segment_id)
@@ -142,7 +142,7 @@ class Retention:
         if not names:
             await self._hours.finish(hour, None)
             return []
-        entry_id = receipt_id(hour)
+        entry_id = receipt_id(hour, row.destroyed_ms)
         await self._trail.must(self._record(row, entry_id, names, late=False))
         await self._hours.finish(hour, self._event(row, entry_id, names))
         log.info("hour_deleted", controller=hour.controller, camera=hour.camera, hour=hour.hour, segments=len(names))

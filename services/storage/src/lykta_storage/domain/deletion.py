@@ -26,9 +26,9 @@ def segments_digest(segment_ids: Iterable[str]) -> str:
     return sha256("".join(f"{name}\n" for name in sorted(segment_ids)).encode()).hexdigest()
 
 
-def receipt_id(hour: CameraHour, late_segment: str = "") -> str:
+def receipt_id(hour: CameraHour, destroyed_ms: int, late_segment: str = "") -> str:
     """Name the audit entry of a deletion; the same deletion always has the same name."""
-    name = f"footage.hour.deleted/{hour.controller}/{hour.camera}/{hour.hour}"
+    name = f"footage.hour.deleted/{hour.controller}/{hour.camera}/{hour.hour}/{destroyed_ms}"
     return f"{name}/{sha256(late_segment.encode()).hexdigest()[:16]}" if late_segment else name
 
 
