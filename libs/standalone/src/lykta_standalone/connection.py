@@ -18,7 +18,7 @@ from lykta_common.tls import TlsFiles
 from lykta_contracts.platform_file import PlatformFile
 from pydantic import ValidationError
 
-from lykta_standalone.dev_identity import GRANT_TYPE
+from lykta_standalone.development import GRANT_TYPE
 
 IDENTITY_SECONDS: Final = 10.0
 GRANT_METADATA: Final = "lykta-grant"

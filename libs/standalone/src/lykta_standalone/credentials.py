@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from lykta_contracts.permissions import all_permissions, subscriber_permissions
 
 from lykta_standalone.bootstrap import AUDIT_BUCKET, FOOTAGE_BUCKET
 from lykta_standalone.layout import Layout
+from lykta_standalone.secret_files import write_secret
 from lykta_standalone.servers import NatsAccount, S3Account
 
 RECORDER_KEY: Final = "recorder-0"
@@ -83,21 +83,6 @@ def s3_accounts(layout: Layout) -> list[S3Account]:
 def s3_credentials(layout: Layout, name: str) -> Path:
     """Return the JSON file with an S3 user's access_key and secret_key."""
     return layout.secrets / f"s3-{name}.json"
-
-
-def secret_text(path: Path) -> str:
-    """Return the secret in a file, made when it is missing (mode 0600)."""
-    if not path.exists():
-        write_secret(path, secrets.token_urlsafe(24) + "\n")
-    return path.read_text().strip()
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)
 
 
 def read_camera_credentials(path: Path) -> dict[str, dict[str, str]]:

@@ -24,11 +24,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lykta_standalone.development import GRANT_TYPE, ISSUER_PATH, TOKEN_SECONDS
 from lykta_standalone.ports import LOOPBACK
 
-GRANT_TYPE: Final = "urn:lykta:grant-type:development"
-PATH: Final = "/development"
-TOKEN_SECONDS: Final = 3600
 _BODY_BYTES: Final = 4096
 _START_SECONDS: Final = 10.0
 
@@ -43,7 +41,7 @@ class Identity:
 
 def issuer_at(port: int) -> str:
     """Return the issuer of a provider on this loopback port."""
-    return f"https://localhost:{port}{PATH}"
+    return f"https://localhost:{port}{ISSUER_PATH}"
 
 
 class DevelopmentProvider:
@@ -80,9 +78,9 @@ class DevelopmentProvider:
     def application(self) -> Starlette:
         """Return the HTTP side: discovery, keys, tokens."""
         routes = [
-            Route(f"{PATH}/.well-known/openid-configuration", self._discovery),
-            Route(f"{PATH}/jwks.json", self._keys),
-            Route(f"{PATH}/token", self._token, methods=["POST"]),
+            Route(f"{ISSUER_PATH}/.well-known/openid-configuration", self._discovery),
+            Route(f"{ISSUER_PATH}/jwks.json", self._keys),
+            Route(f"{ISSUER_PATH}/token", self._token, methods=["POST"]),
         ]
         return Starlette(routes=routes)
 

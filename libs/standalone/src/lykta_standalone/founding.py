@@ -1,7 +1,6 @@
 """Founds the demo municipality in a running platform, through the same calls and by the same people as anyone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lykta.access_control.v1 import directory_service_pb2 as directory
 from lykta.access_control.v1 import directory_service_pb2_grpc as directory_grpc
@@ -14,17 +13,9 @@ from lykta_contracts.mandates import MandateDocument
 from lykta_standalone.connection import Connection
 from lykta_standalone.environment import PLATFORM_OPERATOR
 from lykta_standalone.municipality import CONTROLLERS, PEOPLE, DemoController, DemoPlace, demo_document, document
+from lykta_standalone.real_camera import RealCamera
 
 _PEER = "access-control"
-
-
-@dataclass(frozen=True)
-class RealCamera:
-    """A camera given on the command line: its name and address; the credentials lie in the secret file."""
-
-    name: str
-    address: str
-    credentials_ref: str
 
 
 class Founder:

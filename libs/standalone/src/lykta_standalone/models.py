@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lykta_analytics.models import KNOWN, ModelError, ModelRegistry
 from lykta_common.errors import Code, PlatformError
 
 CACHE_VARIABLE: Final = "LYKTA_CACHE"
@@ -29,6 +28,8 @@ def models_directory(cache: Path) -> Path:
 
 async def fetch_models(cache: Path, say: Callable[[str], None]) -> None:
     """Fetch every known model that is not there yet, in a child process; raises PlatformError when that fails."""
+    from lykta_analytics.models import KNOWN  # brings numpy, which no other command needs
+
     directory = models_directory(cache)
     missing = [name for name, card in KNOWN.items() if not _is_there(directory, card.name, card.version)]
     if not missing:
@@ -51,6 +52,8 @@ async def fetch_models(cache: Path, say: Callable[[str], None]) -> None:
 
 
 def _is_there(directory: Path, name: str, version: str) -> bool:
+    from lykta_analytics.models import ModelError, ModelRegistry
+
     try:
         ModelRegistry(directory).load(name, version)
     except ModelError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lykta_camera_sim import CameraSimError, CameraSimulator, CameraSpec, FaultControl
 
-from lykta_standalone.credentials import write_secret
+from lykta_standalone.secret_files import write_secret
 
 
 @dataclass(frozen=True)

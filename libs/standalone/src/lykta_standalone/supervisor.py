@@ -20,14 +20,15 @@ from lykta_standalone import credentials
 from lykta_standalone.bootstrap import AUDIT_BUCKET, FOOTAGE_BUCKET, bootstrap_nats, bootstrap_s3
 from lykta_standalone.dev_identity import DevelopmentProvider, issuer_at, serving
 from lykta_standalone.environment import OIDC_AUDIENCE, Surroundings, grpc_address, service_environment
-from lykta_standalone.founding import RealCamera
 from lykta_standalone.keeper import Condition, Keeper
 from lykta_standalone.layout import Layout, choose_ports, locked, write_atomically
 from lykta_standalone.models import models_directory
 from lykta_standalone.municipality import CONTROLLERS, PEOPLE, demo_cameras
 from lykta_standalone.pki import LocalAuthority
 from lykta_standalone.ports import LOOPBACK
+from lykta_standalone.real_camera import RealCamera
 from lykta_standalone.registry import NAMES, SERVICES, Service
+from lykta_standalone.secret_files import secret_text
 from lykta_standalone.servers import Server, nats_server, nats_url, s3_server, s3_url
 from lykta_standalone.street import Street, StreetCamera, write_street
 
@@ -97,7 +98,7 @@ class Supervisor:
         known = credentials.read_camera_credentials(file)
         if self.options.demo_cameras:
             for camera in demo_cameras():
-                secret = credentials.secret_text(self.layout.secrets / f"camera-{camera.camera}")
+                secret = secret_text(self.layout.secrets / f"camera-{camera.camera}")
                 known[camera.camera] = {"username": "lykta", "password": secret}
         credentials.write_camera_credentials(file, known | self.options.camera_secrets)
 
@@ -207,7 +208,7 @@ class Supervisor:
 
     def identity_provider(self) -> DevelopmentProvider:
         """Make the development identity provider of this run."""
-        secret = credentials.secret_text(self.layout.secrets / "identity")
+        secret = secret_text(self.layout.secrets / "identity")
         people = {name: person.identity for name, person in PEOPLE.items()}
         return DevelopmentProvider(self.issuer, OIDC_AUDIENCE, people, secret)
 

@@ -13,7 +13,6 @@ from rich.progress import Progress
 from lykta_standalone.cli.options import Controller, From, Limit, To
 from lykta_standalone.cli.report import show_report
 from lykta_standalone.cli.session import Session, add_command, time_of
-from lykta_standalone.log_download import download_log
 
 _PEER = "audit"
 
@@ -97,6 +96,8 @@ async def verify(
 
 
 async def _download(session: Session, directory: Path) -> int:
+    from lykta_standalone.log_download import download_log  # brings the S3 clients
+
     with Progress(console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         task = progress.add_task("log", total=None)
 

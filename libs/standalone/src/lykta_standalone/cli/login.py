@@ -8,8 +8,8 @@ import typer
 
 from lykta_standalone.cli.session import Session, add_command
 from lykta_standalone.connection import fetch_token
-from lykta_standalone.credentials import write_secret
-from lykta_standalone.dev_identity import TOKEN_SECONDS
+from lykta_standalone.development import TOKEN_SECONDS
+from lykta_standalone.secret_files import write_secret
 
 
 def register(application: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from lykta_standalone.cli import (
     camera,
     case,
     coverage,
+    demo,
     footage,
     grant,
     incidents,
@@ -25,7 +26,7 @@ application = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for noun in (up, login, platform, camera, mandate, case, grant, footage, incidents, coverage, audit, retention):
+for noun in (up, demo, login, platform, camera, mandate, case, grant, footage, incidents, coverage, audit, retention):
     noun.register(application)
 
 

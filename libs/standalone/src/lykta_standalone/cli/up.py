@@ -1,21 +1,15 @@
 """`lykta up`: the whole platform on this machine."""
 
-import ipaddress
-import socket
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
-from lykta_contracts.ids import is_slug
 
-from lykta_standalone.cli.failure import UsageError, run
-from lykta_standalone.founding import RealCamera
+from lykta_standalone.cli.failure import run
 from lykta_standalone.layout import DEFAULT_STATE, STATE_VARIABLE
 from lykta_standalone.models import default_cache
+from lykta_standalone.real_camera import RealCamera, read_camera
 from lykta_standalone.registry import NAMES
-from lykta_standalone.supervisor import UpOptions
-from lykta_standalone.up import run_up
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -74,6 +68,10 @@ async def _up(
     state_dir: Path, targets: tuple[str, ...], cameras: list[str], *, ephemeral: bool, demo_cameras: bool, otlp: str,
     ports: dict[str, int], capture: bool, settings: dict[str, str],
 ) -> None:  # fmt: skip
+    # Here, so that no other command waits for servers and their clients to be imported.
+    from lykta_standalone.supervisor import UpOptions
+    from lykta_standalone.up import run_up
+
     real: list[RealCamera] = []
     secrets: dict[str, dict[str, str]] = {}
     allow = ["127.0.0.0/8"]
@@ -87,38 +85,6 @@ async def _up(
         otlp, capture, settings,
     )  # fmt: skip
     await run_up(options, ephemeral=ephemeral)
-
-
-def read_camera(text: str) -> tuple[RealCamera, dict[str, str], list[str]]:
-    """Split `NAME=rtsp://user:pass@host/path` into camera, credentials and the networks to allow.
-
-    Raises UsageError that never repeats the credentials.
-    """
-    name, _, url = text.partition("=")
-    if not is_slug(name):
-        raise UsageError("--camera NAME=URL: the name takes a-z, 0-9 and inner hyphens")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"--camera {name}: not a URL; write rtsp://user:pass@host:port/path") from error
-    if parts.scheme not in ("rtsp", "rtsps") or not parts.hostname:
-        raise UsageError(f"--camera {name}: write rtsp://user:pass@host:port/path")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    netloc = f"{host}:{port}" if port else host
-    address = parts._replace(netloc=netloc, fragment="").geturl()
-    secret = {}
-    if parts.username:
-        secret = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
-    return RealCamera(name, address, name if secret else ""), secret, _networks(name, parts.hostname)
-
-
-def _networks(name: str, host: str) -> list[str]:
-    try:
-        found = {str(item[4][0]) for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        raise UsageError(f"--camera {name}: the host {host} is not known here") from error
-    return sorted(str(ipaddress.ip_network(address.split("%")[0])) for address in found)
 
 
 def _targets(text: str) -> tuple[str, ...]:
