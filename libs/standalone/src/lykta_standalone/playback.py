@@ -1,7 +1,7 @@
 """Reads footage through storage's playback: open, credits, items in order, gaps, edges, and the end of the right."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ class Playback:
     clock: Clock = field(default_factory=SystemClock)
     revoked: pb2.Revoked | None = None
 
-    async def items(self) -> AsyncIterator[pb2.ReadResponse]:
+    async def items(self) -> AsyncGenerator[pb2.ReadResponse, None]:
         """Yield init, fragment, gap and edge items in order; ends at the end or when the right ends.
 
         Raises PlatformError with storage's reason when it is refused or breaks.
@@ -74,7 +74,7 @@ class Playback:
             raise from_rpc(error, "storage") from error
         finally:
             paying.cancel()
-            call.cancel()
+            await _hang_up(call)
 
     async def _next(self, call: Call) -> pb2.ReadResponse | None:
         limit = SILENCE_SECONDS if not self.realtime else None
@@ -104,6 +104,15 @@ def stamp(moment: datetime) -> Timestamp:
     found = Timestamp()
     found.FromDatetime(moment)
     return found
+
+
+async def _hang_up(call: Call) -> None:
+    """End a call from our side, in the order in which the library leaves nothing behind."""
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
+        await call.done_writing()
+    call.cancel()
+    with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        await call.code()
 
 
 def _opening(wanted: Wanted) -> pb2.Open:

@@ -2,11 +2,12 @@
 
 import asyncio
 import importlib.util
+import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -260,6 +261,7 @@ async def open_supervisor(options: UpOptions, say: Say) -> AsyncIterator[Supervi
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(layout))
         supervisor = Supervisor(options, layout, say)
+        stack.enter_context(_logging_to(layout.log / "supervisor.log"))
         await supervisor.prepare()
         async with asyncio.TaskGroup() as tasks:
             try:
@@ -279,6 +281,21 @@ async def ephemeral_directory() -> AsyncIterator[Path]:
         yield directory
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, True)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send what libraries in this process have to say to a log file, not across the person's screen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _subscribers() -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -181,8 +182,8 @@ def _questions(stage: Stage) -> dict[str, Question]:
 async def _read_as_stranger(stage: Stage) -> None:
     if stage.wanted is None:
         raise BrokenPromiseError("an earlier step found no footage")
-    async for _ in Playback(stage.people, STRANGER, "", stage.wanted).items():
-        return
+    async with aclosing(Playback(stage.people, STRANGER, "", stage.wanted).items()) as items:
+        await anext(items)
 
 
 async def _viewers(stage: Stage) -> int:

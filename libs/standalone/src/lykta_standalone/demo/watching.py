@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections import defaultdict
+from contextlib import aclosing
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -208,8 +209,8 @@ async def _settled_interval(stage: Stage) -> Wanted:
 
 
 async def _first(playback: Playback) -> None:
-    async for _ in playback.items():
-        return
+    async with aclosing(playback.items()) as items:
+        await anext(items)
 
 
 def _wanted(stage: Stage) -> Wanted:
