@@ -52,6 +52,7 @@ class Counters:
     """What a session did, for health and tests."""
 
     parts: int = 0
+    drops: int = 0
     dropped: int = 0
     unreadable: int = 0
     refused: int = 0
@@ -105,12 +106,17 @@ class CameraSession:
             part = read_part(message.payload, message.headers)
         except ValueError as error:
             self.counters.unreadable += 1
-            log.warning("part_unreadable", camera=self.order.camera, error=str(error))
+            if _is_worth_a_line(self.counters.unreadable):
+                log.warning(
+                    "part_unreadable", camera=self.order.camera, error=str(error), so_far=self.counters.unreadable
+                )
             return
         dropped = self._queue.put(part)
         if dropped:
+            self.counters.drops += 1
             self.counters.dropped += dropped
-            log.warning("parts_dropped", camera=self.order.camera, count=dropped)
+            if _is_worth_a_line(self.counters.drops):
+                log.warning("parts_dropped", camera=self.order.camera, so_far=self.counters.dropped)
 
     def _on_weak(self, possible: Sequence[str]) -> None:
         self.weak = tuple(possible)
@@ -145,8 +151,8 @@ class CameraSession:
                 rest_seconds = self._decoder_backoff.next()
                 self._decoder_rests_until = self._means.clock.monotonic() + rest_seconds
                 log.error("decoder_killed", camera=self.order.camera, reason=error.reason, rest_seconds=rest_seconds)
-            elif error.reason == "corrupt":
-                log.warning("part_corrupt", camera=self.order.camera)
+            elif error.reason == "corrupt" and _is_worth_a_line(failures[error.reason]):
+                log.warning("part_corrupt", camera=self.order.camera, so_far=failures[error.reason])
             return []
         self._decoder_backoff.reset()
         return pictures
@@ -188,3 +194,8 @@ class CameraSession:
                 except PlatformError as error:
                     log.warning("incident_waits_for_database", camera=self.order.camera, reason=error.reason)
                     await asyncio.sleep(backoff.next())
+
+
+def _is_worth_a_line(count: int) -> bool:
+    """True for 1, 2, 4, 8, …: a broken camera must not fill the log."""
+    return count & (count - 1) == 0
