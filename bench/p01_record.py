@@ -327,8 +327,10 @@ async def measure(options: argparse.Namespace) -> list[Round]:
                 for who in options.who.split(","):
                     directory = Path(folder) / f"{who}-{number}"
                     directory.mkdir()
-                    recorder = Ours(backbone, directory, addresses, options.live) if who == "ours" else Peer(
-                        directory, addresses
+                    recorder = (
+                        Ours(backbone, directory, addresses, options.live)
+                        if who == "ours"
+                        else Peer(directory, addresses)
                     )
                     if isinstance(recorder, Ours):
                         await recorder.connect()

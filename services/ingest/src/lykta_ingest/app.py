@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import uvloop
 from lykta.ingest.v1 import session_service_pb2_grpc
 from lykta_common.errors import Code, PlatformError, unavailable
 from lykta_common.health import Health
@@ -242,4 +241,4 @@ async def _running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
         parts.journal.close()
 
 
-SERVICE: Final = ServiceSpec("ingest", Settings, open_ingest, loop_factory=uvloop.new_event_loop)
+SERVICE: Final = ServiceSpec("ingest", Settings, open_ingest)

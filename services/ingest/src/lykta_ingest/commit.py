@@ -36,7 +36,9 @@ class GroupCommit:
         future: asyncio.Future[list[Location]] = asyncio.get_running_loop().create_future()
         if self._closing or self._pending_bytes + weight_bytes > _PENDING_BYTES_MAX:
             future.set_exception(
-                SpoolBusyError("the disk under the spool is too slow for the cameras; use a faster one")
+                SpoolBusyError(
+                    "the recorder cannot keep up with its cameras; give it a faster disk or processor, or fewer cameras"
+                )
             )
             return future
         self._drafts.append((draft, weight_bytes, future))

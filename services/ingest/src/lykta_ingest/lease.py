@@ -98,13 +98,19 @@ class CameraLease:
         self.token = self._revision
 
     async def _after_conflict(self) -> Claim:
+        """Look who has it. What ended while NATS was away, or what we wrote ourselves before it went, is ours again."""
         try:
             bucket = await self._desk.bucket()
             found = await bucket.get(self._ref.key)
-        except PlatformError:
-            return Claim(held=False, holder="", reachable=False)
-        holder = _holder(found.value) if found is not None and found.value is not None else ""
-        return Claim(held=False, holder=holder or "another recorder", reachable=True)
+            holder = _holder(found.value) if found is not None and found.value is not None else ""
+            if holder in ("", self._me):
+                await self._take(bucket)
+                return Claim(held=True, holder="", reachable=True)
+        except PlatformError as error:
+            if error.code is not Code.ABORTED:
+                return Claim(held=False, holder="", reachable=False)
+            holder = "another recorder"
+        return Claim(held=False, holder=holder, reachable=True)
 
     def _value(self) -> bytes:
         return Lease(holder=self._me, taken_at=self._clock.now()).to_json()

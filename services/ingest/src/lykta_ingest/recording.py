@@ -132,11 +132,20 @@ class Recording:
     def follow(self, order: MandateOrder, until_ms: int) -> None:
         """Go on under a newer version of the mandate: from the next fragment a new segment names it."""
         self.order, self.until_ms = order, until_ms
-        if self._terms is not None:
-            old, document = self._terms, order.mandate
+        self._renew_terms()
+
+    def fence(self, token: int) -> None:
+        """Go on under a lease that was taken anew: from the next fragment a new segment names its token."""
+        if token != self._token:
+            self._token = token
+            self._renew_terms()
+
+    def _renew_terms(self) -> None:
+        old, document = self._terms, self.order.mandate
+        if old is not None:
             self._terms = Terms(
                 old.controller, old.camera, document.place, document.mandate_id, document.version,
-                old.fencing_token, old.epoch, old.codec, old.width, old.height,
+                self._token, old.epoch, old.codec, old.width, old.height,
             )  # fmt: skip
 
     def now(self) -> datetime:

@@ -9,6 +9,7 @@ from lykta_common.logging import get_logger
 from lykta_contracts.instants import to_ms
 from lykta_contracts.mandates import MandateOrder
 
+from lykta_ingest.domain import Why
 from lykta_ingest.errors import CameraError
 from lykta_ingest.lease import CameraLease, Claim
 from lykta_ingest.recording import Recording
@@ -20,6 +21,8 @@ log = get_logger(__name__)
 _TICK_S = 0.5
 _LEASE_EVERY_S = 5.0
 _KEY_FRAME_WITHIN_S = 35.0
+_LEASE_LOST = Why("PLATFORM", "another recorder took the camera over")
+_MOVED = Why("PLATFORM", "connecting to the camera at its new address")
 
 
 class Watched(Protocol):
@@ -62,6 +65,7 @@ class Watch:
                     await keep_alive
                 if lease in done:
                     log.warning("lease_lost", holder=lease.result().holder)
+                    self._recording.why = _LEASE_LOST
                     return
                 if wake in done:
                     self._session.wake.clear()
@@ -91,6 +95,7 @@ class Watch:
             self._order = order
             recording.follow(order, to_ms(until))
             if not same_camera:
+                recording.why = _MOVED
                 return True
         if to_ms(now) >= recording.until_ms:
             until = self._order.allowed_until(now)
@@ -123,3 +128,4 @@ class Watch:
             claim = await self._session.lease.claim()
             if claim.holder:
                 return claim
+            self._recording.fence(self._session.lease.token)
