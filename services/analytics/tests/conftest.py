@@ -206,8 +206,10 @@ class Bench:
         envelope = signer.sign(MANDATE_ORDER_TYPE, order.to_json())
         await bucket.put(f"{order.controller}.{order.camera}", envelope)
 
-    async def play(self, clip: Clip, at: datetime, camera: str = "torg-1", key_every: int = 2) -> datetime:
-        """Publishes a clip as live parts of half a second, four times as fast as life; answers when it ends."""
+    async def play(
+        self, clip: Clip, at: datetime, camera: str = "torg-1", key_every: int = 2, pace: float = 0.125
+    ) -> datetime:
+        """Publishes a clip as live parts of half a second, by default four times as fast as life; answers its end."""
         for number, part in enumerate(clip.parts):
             headers = {
                 "Lykta-Epoch": "1", "Lykta-From": to_wire(at), "Lykta-Mandate": "man_1/1", "traceparent": TRACEPARENT,
@@ -216,7 +218,7 @@ class Bench:
                 headers |= {"Lykta-Key": "1", "Lykta-Init": base64.b64encode(clip.init).decode()}
             await self.messaging.publish_core(f"lykta.media.v1.ks.{camera}.main", part, headers)
             at += timedelta(milliseconds=500)
-            await asyncio.sleep(0.125)
+            await asyncio.sleep(pace)
         return at
 
     async def until(self, name: str, count: int = 1, camera: str = "torg-1") -> list[Message]:

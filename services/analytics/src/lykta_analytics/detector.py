@@ -87,6 +87,7 @@ class Detector:
         self.card = model.card
         self._size = (model.card.input.width_px, model.card.input.height_px)
         self._columns = {label: index for index, label in enumerate(model.card.labels)}
+        cv2.setNumThreads(1)  # one thread per worker: more of them on the same cores only wait for each other
         core = openvino.Core()
         settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(_with_normalisation(core.read_model(model.graph), model), "CPU", settings)

@@ -28,7 +28,7 @@ def small_grey(image: Image) -> Image:
     height, width = image.shape[:2]
     scale = min(1.0, WIDTH_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class MotionModel:

@@ -57,6 +57,7 @@ class Counters:
     unreadable: int = 0
     refused: int = 0
     pictures: int = 0
+    skipped: int = 0
     looked: int = 0
     decoder_failures: dict[str, int] = field(default_factory=dict)
 
@@ -130,8 +131,15 @@ class CameraSession:
             return
         attributes = {"controller": self.order.controller, "camera": self.order.camera}
         with self._means.telemetry.span("analyse part", part.traceparent, **attributes):
-            for picture in await self._pictures(part, decoder):
+            for picture in self._affordable(await self._pictures(part, decoder)):
                 await self._look(picture, analysis)
+
+    def _affordable(self, pictures: list[Picture]) -> list[Picture]:
+        """Behind by one part: only the newest picture; by more: none, so that decoding catches up without a gap."""
+        behind = len(self._queue)
+        kept = pictures if behind == 0 else pictures[-1:] if behind == 1 else []
+        self.counters.skipped += len(pictures) - len(kept)
+        return kept
 
     def _covered(self, instant: datetime) -> bool:
         if self._allowed is None or not self._allowed[0] <= instant < self._allowed[1]:
