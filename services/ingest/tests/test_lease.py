@@ -45,10 +45,10 @@ class Bucket:
         self.entry = None
 
 
-async def test_a_renewal_whose_answer_was_lost_is_ours(clock: ManualClock) -> None:
+async def test_a_renewal_whose_answer_was_lost_is_ours() -> None:
     """A write of ours that arrived without an answer does not make us a stranger to our own lease."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, clock)
+    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
     assert (await lease.claim()).held
     bucket.late = True
     assert not (await lease.claim()).reachable
@@ -57,10 +57,10 @@ async def test_a_renewal_whose_answer_was_lost_is_ours(clock: ManualClock) -> No
     assert (claim.held, claim.holder) == (True, "")
 
 
-async def test_a_lease_that_ran_out_is_taken_anew_with_a_higher_token(clock: ManualClock) -> None:
+async def test_a_lease_that_ran_out_is_taken_anew_with_a_higher_token() -> None:
     """A lease that ended while NATS stood still is taken again at once, under a token that only grows."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, clock)
+    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
     await lease.claim()
     token = lease.token
     bucket.entry = None
@@ -68,12 +68,12 @@ async def test_a_lease_that_ran_out_is_taken_anew_with_a_higher_token(clock: Man
     assert lease.token > token
 
 
-async def test_a_lease_that_another_took_is_lost(clock: ManualClock) -> None:
+async def test_a_lease_that_another_took_is_lost() -> None:
     """Who finds another's name in the lease stops."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, clock)
+    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
     await lease.claim()
     bucket.entry = None
-    await bucket.create(REF.key, Lease(holder="ingest-1", taken_at=clock.now()).to_json())
+    await bucket.create(REF.key, Lease(holder="ingest-1", taken_at=ManualClock().now()).to_json())
     claim = await lease.claim()
     assert (claim.held, claim.holder) == (False, "ingest-1")
