@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import queue
 import ssl
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from lykta.analytics.v1 import detector_service_pb2_grpc, incident_service_pb2_g
 from lykta.audit.v1 import log_service_pb2_grpc
 from lykta.ingest.v1 import session_service_pb2_grpc
 from lykta.storage.v1 import catalogue_service_pb2_grpc, playback_service_pb2_grpc
+from lykta.storage.v1 import playback_service_pb2 as playback
 from lykta_contracts.platform_file import PlatformFile
 
 GRANT_TYPE = "urn:lykta:grant-type:development"
 DEADLINE_SECONDS = 15.0
 MAX_MESSAGE = 48 * 1024 * 1024
+AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 STUBS: dict[str, tuple[str, Any]] = {
     "PolicyService": ("access-control", policy_service_pb2_grpc.PolicyServiceStub),
@@ -53,13 +56,14 @@ STUBS: dict[str, tuple[str, Any]] = {
 """Every service of the platform: who serves it, and its stub."""
 
 
-@dataclass(frozen=True)
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer
     """A call that was refused or failed: canonical code, stable reason, and the words for people."""
 
-    code: str
-    reason: str
-    message: str = ""
+    def __init__(self, code: str, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
 
 
 def stamp(at: datetime) -> Timestamp:
@@ -75,10 +79,14 @@ def instant(at: Timestamp) -> datetime:
 
 
 class Client:
-    """Calls of one workload; `ask` speaks for a person when one is named."""
+    """Calls of one workload; `ask` speaks for a person when one is named.
+
+    With `patience` (seconds) a unary call is made again while its service is away.
+    """
 
     def __init__(self, platform: PlatformFile, workload: str, files: tuple[Path, Path] | None = None) -> None:
         self.platform = platform
+        self.patience = 0.0
         self._workload = workload
         self._files = files
         self._channels: dict[str, grpc.Channel] = {}
@@ -88,10 +96,15 @@ class Client:
         self, method: str, request: Any, person: str = "", *, grant: str = "", seconds: float = DEADLINE_SECONDS
     ) -> Any:
         """Make one unary call, e.g. `CaseService.Open`; raises Refusal."""
-        try:
-            return self._method(method)(request, metadata=self.metadata(person, grant), timeout=seconds)
-        except grpc.RpcError as error:
-            raise refusal(error) from error
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                return self._method(method)(request, metadata=self.metadata(person, grant), timeout=seconds)
+            except grpc.RpcError as error:
+                refused = refusal(error)
+                if refused.code not in AWAY or time.monotonic() > until:
+                    raise refused from error
+            time.sleep(0.3)
 
     def stream(
         self, method: str, request: Any, person: str = "", *, grant: str = "", seconds: float = DEADLINE_SECONDS
@@ -174,6 +187,21 @@ def refusal(error: grpc.RpcError) -> Refusal:
     """Read code and reason of a failed call."""
     reasons = {str(key): value for key, value in (error.trailing_metadata() or ())}  # type: ignore[attr-defined]
     return Refusal(error.code().name, str(reasons.get("lykta-reason", "")), str(error.details()))  # type: ignore[attr-defined]
+
+
+def played(client: Client, person: str, opened: Any, *, grant: str = "", seconds: float = 20.0) -> Iterator[Any]:
+    """Read footage as a person, a credit for every fragment that came; yields the items, raises Refusal."""
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    requests.put(playback.ReadRequest(open=opened))
+    try:
+        for answer in client.stream(
+            "PlaybackService.Read", iter(requests.get, None), person, grant=grant, seconds=seconds
+        ):
+            yield answer
+            if answer.WhichOneof("item") == "fragment":
+                requests.put(playback.ReadRequest(credits=1))
+    finally:
+        requests.put(None)
 
 
 def granted(client: Client, cameras: tuple[str, ...], interval: tuple[datetime, datetime]) -> str:

@@ -53,12 +53,6 @@ class SentGop:
     """How many of its NAL units are stored, from the first."""
 
     @property
-    def key(self) -> str:
-        """Hash of all of its first frame, by which it is found."""
-        first = [one for one, frame in zip(self.hashes, self.frames, strict=True) if frame == self.frames[0]]
-        return "".join(first)
-
-    @property
     def lost_frames(self) -> int:
         """How many of its frames are not stored whole."""
         return len(set(self.frames[self.stored :]))
@@ -190,24 +184,28 @@ def coverage(client: Client, camera: str, interval: tuple[datetime, datetime], *
     return balance
 
 
-def sent_gops(capture: Path, since: float = 0.0, until: float = float("inf")) -> dict[str, list[SentGop]]:
-    """Read what a camera sent between two instants (unix seconds): by session, in order, cut before every key frame."""
-    sessions: dict[str, list[SentGop]] = defaultdict(list)
+def sent_gops(capture: Path, cut_at: float | None = None) -> dict[str, list[SentGop]]:
+    """Read what a camera sent: by session, in order, cut before every key frame.
+
+    A client that went away at `cut_at` (unix seconds) got nothing after that, whatever the camera still handed over.
+    """
     rows = [json.loads(line) for line in capture.read_text().splitlines() if line.endswith("}")]
+    begun: dict[str, float] = {}
+    for row in rows:
+        begun.setdefault(row["session"], row["at"])
     keys = {(row["session"], row["frame"]) for row in rows if row["kind"] == IDR}
     started: set[tuple[str, int]] = set()
+    sessions: dict[str, list[SentGop]] = defaultdict(list)
     for row in rows:
-        if not since <= row["at"] <= until:
+        session, name = row["session"], (row["session"], row["frame"])
+        if cut_at is not None and begun[session] <= cut_at < row["at"]:
             continue
-        name = (row["session"], row["frame"])
         if name in keys and name not in started:
             started.add(name)
-            sessions[row["session"]].append(SentGop(row["session"], row["at"]))
-        if sessions[row["session"]]:
-            gop = sessions[row["session"]][-1]
-            gop.hashes.append(row["sha256"])
-            gop.frames.append(row["frame"])
-    return {name: found for name, found in sessions.items() if found}
+            sessions[session].append(SentGop(session, row["at"]))
+        sessions[session][-1].hashes.append(row["sha256"])
+        sessions[session][-1].frames.append(row["frame"])
+    return dict(sessions)
 
 
 def match(sessions: dict[str, list[SentGop]], stored: Iterable[StoredFragment]) -> list[StoredFragment]:
