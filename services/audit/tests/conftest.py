@@ -95,7 +95,7 @@ class Harness:
     def settings(self, replica: str = "0", **more: Any) -> Settings:
         """Settings of the service; all replicas share one database."""
         values = {
-            "database_url": f"sqlite+aiosqlite:///{self.backbone.directory}/audit.db",
+            "database_url": self.backbone.database_url("audit"),
             "origin": ORIGIN,
             "signing_key_file": self.backbone.directory / "log.pem",
             "access_control_address": f"127.0.0.1:{self.policy_port}",

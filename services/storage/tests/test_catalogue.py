@@ -143,7 +143,7 @@ async def test_the_catalogue_is_rebuilt_from_the_bucket_alone(world: World) -> N
     await world.bucket.put("footage/ks/torg-1/2026/06/01/12/rubbish", b"no trailer here")
     async with world.wired() as built:
         from_events = await rows(built, segments, fragments, gaps)
-    fresh = f"sqlite+aiosqlite:///{world.backbone.directory}/fresh.db"
+    fresh = world.backbone.database_url("fresh")
     async with world.wired(database_url=fresh) as storage:
         first = await storage.catalogue.rebuild()
         assert (first.segments, first.refused) == (3, 1)
@@ -157,7 +157,7 @@ async def test_a_long_trailer_is_read_whole(world: World) -> None:
         await world.order()
         made = await world.recorder().segment(START, fragments=200)
     assert len(made.payload) - made.index.fragments[-1].offset > 32 * 1024
-    fresh = f"sqlite+aiosqlite:///{world.backbone.directory}/fresh.db"
+    fresh = world.backbone.database_url("fresh")
     async with world.wired(database_url=fresh) as storage:
         assert (await storage.catalogue.rebuild()).segments == 1
 

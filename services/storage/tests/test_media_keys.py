@@ -44,7 +44,7 @@ async def test_a_published_key_is_never_replaced(world: World) -> None:
     async with world.service():
         await world.order()
         first = await world.recipient("20260601T12")
-    fresh = f"sqlite+aiosqlite:///{world.backbone.directory}/fresh.db"
+    fresh = world.backbone.database_url("fresh")
     async with world.service(database_url=fresh, key_horizon_hours=3):
         await world.recipient("20260601T15")
         assert await world.recipient("20260601T12") == first

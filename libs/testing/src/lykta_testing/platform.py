@@ -17,6 +17,8 @@ from lykta_standalone.bootstrap import bootstrap_nats, bootstrap_s3
 from lykta_standalone.pki import LocalAuthority
 from lykta_standalone.servers import NatsAccount, S3Account, Server, nats_server, nats_url, s3_server, s3_url
 
+from lykta_testing import postgres
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 TEST_USER = UserPermissions("test", (">",), (">",))
@@ -36,6 +38,7 @@ class Backbone:
     nats: Server
     s3: Server | None = None
     _tls: dict[str, TlsFiles] = field(default_factory=dict)
+    _databases: dict[str, str] = field(default_factory=dict)
 
     def tls(self, workload: str) -> TlsFiles:
         """Return the certificate files of a workload."""
@@ -68,11 +71,18 @@ class Backbone:
         values = self.common(workload, replica) | more
         fields = settings_type.model_fields
         if "database_url" in fields:
-            values.setdefault("database_url", f"sqlite+aiosqlite:///{values['state_dir']}/rows.db")
+            values.setdefault("database_url", self.database_url(f"{workload}-{replica}"))
         if self.s3 is not None and "s3_endpoint" in fields:
             values.setdefault("s3_endpoint", s3_url(self.s3))
             values.setdefault("s3_credentials_file", self.s3_credentials_file)
         return settings_type.model_validate(values)
+
+    def database_url(self, name: str) -> str:
+        """Return the URL of a database of this backbone, the same for the same name; empty when first asked for."""
+        if name not in self._databases:
+            file = self.directory / "state" / name / "rows.db"
+            self._databases[name] = postgres.new_database() if postgres.wanted() else f"sqlite+aiosqlite:///{file}"
+        return self._databases[name]
 
     @property
     def s3_credentials_file(self) -> Path:
