@@ -47,8 +47,9 @@ docs: install-dev ## docs/config.md from the settings of the services (CHECK=1 c
 lock: install-dev ## requirements*.lock from pyproject.toml (CHECK=1 compares only)
 	@exec $(PY) -m tools.lock $(CHECK_FLAG)
 
-bench: install-dev ## the benchmarks of bench/, side by side with their peers (ARGS="P-01" runs one)
-	@exec $(PY) -m bench $(ARGS)
+bench: install-dev ## the benchmarks of bench/ beside their peers (BENCH=p01_record runs one; ARGS="--short" is quick)
+	@set -e; for name in $(or $(BENCH),$(basename $(notdir $(wildcard bench/p*.py)))); do \
+	  echo "== $$name"; $(PY) -m bench.$$name $(ARGS); done
 
 clean: ## remove .venv, caches and the state of `make run`
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache uv.lock

@@ -38,8 +38,9 @@ def function(source: Source, node: Function) -> Iterator[Finding]:
     if size > FUNCTION_LINES:
         what = f"{node.name}() has {size} lines without its docstring, at most {FUNCTION_LINES} are allowed"
         yield Finding(source.path, node.lineno, what, "Name a step of it and make that a function")
-    positional = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
-    if len(positional) > POSITIONAL and not node.name.startswith("test_"):  # a test's are filled by name
+    arguments = (*node.args.posonlyargs, *node.args.args)
+    positional = [a.arg for a in arguments if a.arg not in ("self", "cls") and not is_option(a)]
+    if len(positional) > POSITIONAL and not node.name.startswith("test_"):  # pytest fills those by name
         what = f"{node.name}() takes {len(positional)} positional parameters, at most {POSITIONAL} are allowed"
         yield Finding(source.path, node.lineno, what, "Put * before the optional ones, or pass one frozen dataclass")
 
@@ -50,3 +51,8 @@ def docstring_lines(node: Function) -> int:
     if ast.get_docstring(node) is None or not isinstance(first, ast.Expr):
         return 0
     return (first.end_lineno or first.lineno) - first.lineno + 1
+
+
+def is_option(argument: ast.arg) -> bool:
+    """Whether a parameter is an option of the command line, which Typer fills by name."""
+    return argument.annotation is not None and "typer." in ast.unparse(argument.annotation)

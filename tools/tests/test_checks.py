@@ -40,6 +40,8 @@ def test_a_class_over_400_lines_is_found() -> None:
 def test_a_seventh_positional_parameter_is_found() -> None:
     """Seven positional parameters are refused; self and keyword-only ones do not count."""
     assert list(budgets.check(shipped("def f(a, b, c, d, e, f, g): ...\n")))
+    options = ", ".join(f"{name}: Annotated[str, typer.Option()]" for name in "abcdefg")
+    assert not list(budgets.check(shipped(f"def f({options}): ...\n")))
     assert not list(budgets.check(shipped("def test_f(a, b, c, d, e, f, g): ...\n")))
     assert not list(budgets.check(shipped("class C:\n    def f(self, a, b, c, d, e, f, *, g): ...\n")))
 
