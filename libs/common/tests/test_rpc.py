@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lykta.audit.v1 import log_service_pb2, log_service_pb2_grpc
@@ -13,9 +14,11 @@ from lykta_common.config import ServiceSettings
 from lykta_common.errors import Code, PlatformError, unavailable
 from lykta_common.health import Health
 from lykta_common.identity import bearer_metadata, bearer_token, workload
+from lykta_common.metrics import Metrics, serve_metrics
 from lykta_common.rpc import call, open_channel, serve
 from lykta_common.telemetry import traceparent
 from lykta_standalone.pki import LocalAuthority
+from lykta_standalone.ports import free_ports
 from lykta_testing.platform import eventually, open_platform
 
 ALLOWED = {
@@ -69,17 +72,28 @@ class Bench:
             yield log_service_pb2_grpc.LogServiceStub(channel)
 
 
+def plain_settings(directory: Path, **more: Any) -> Plain:
+    """Settings of an audit service that listens on a free port."""
+    files = LocalAuthority(directory / "pki").issue("audit")
+    return Plain.model_validate(
+        {
+            "profile": "development",
+            "state_dir": directory / "s",
+            "nats_url": "-",
+            "nats_user": "-",
+            "nats_password_file": "-",
+            "tls_ca_file": files.ca,
+            "tls_certificate_file": files.certificate,
+            "tls_key_file": files.key,
+        }
+        | more
+    )
+
+
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A log service that does what the test says."""
-    files = LocalAuthority(tmp_path / "pki").issue("audit")
-    settings = Plain.model_validate(
-        {
-            "profile": "development", "state_dir": tmp_path / "s", "nats_url": "-", "nats_user": "-",
-            "nats_password_file": "-", "tls_ca_file": files.ca, "tls_certificate_file": files.certificate,
-            "tls_key_file": files.key,
-        }
-    )  # fmt: skip
+    settings = plain_settings(tmp_path)
     servicer, health = Log(), Health()
     async with (
         open_platform("audit") as platform,
@@ -188,6 +202,50 @@ async def test_health_follows_the_checks(bench: Bench) -> None:
         await eventually(is_away)
         bench.health.checks.clear()
         await eventually(is_serving)
+
+
+async def test_a_probe_without_a_certificate_sees_health_and_nothing_else(tmp_path: Path) -> None:
+    """The plain port answers health (job and process apart) and knows no other service."""
+    port = free_ports(1)[0]
+    settings = plain_settings(tmp_path, health_listen=f"127.0.0.1:{port}")
+
+    async def failing() -> None:
+        raise unavailable("the store")
+
+    def add(server: Any) -> None:
+        log_service_pb2_grpc.add_LogServiceServicer_to_server(Log(), server)
+
+    async with (
+        open_platform("audit") as platform,
+        serve(settings, platform.telemetry, Health({"store": failing}), ALLOWED, add),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+
+        async def away() -> bool:
+            return bool((await health.Check(health_pb2.HealthCheckRequest())).status == 2)
+
+        await eventually(away)
+        assert (await health.Check(health_pb2.HealthCheckRequest(service="live"))).status == 1
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await log_service_pb2_grpc.LogServiceStub(channel).GetCheckpoint(log_service_pb2.GetCheckpointRequest())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_metrics_are_served_with_the_expiry_of_the_certificate(tmp_path: Path) -> None:
+    """A scraper sees the service's own metrics and when its certificate ends; no address serves nothing."""
+    files = LocalAuthority(tmp_path / "pki").issue("audit")
+    metrics = Metrics("access-control")
+    metrics.counter("refusals", "Refused questions", ["reason"]).labels("ROLE").inc()
+    async with serve_metrics("127.0.0.1:0", metrics, files.certificate) as port, httpx.AsyncClient() as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    assert 'lykta_access_control_refusals_total{reason="ROLE"} 1.0' in text
+    assert "lykta_access_control_certificate_expiry_timestamp_seconds" in text
+    async with serve_metrics("", Metrics("audit"), files.certificate) as port:
+        assert port == 0
+    with pytest.raises(PlatformError, match="nowhere"):
+        async with serve_metrics("nowhere", Metrics("audit"), files.certificate):
+            pass
 
 
 async def test_a_peer_that_is_away_is_unavailable(bench: Bench) -> None:

@@ -29,6 +29,11 @@ class ServiceSettings(BaseSettings):
     tls_certificate_file: Path = Field(description="PEM file of this workload's certificate")
     tls_key_file: Path = Field(description="PEM file of this workload's private key")
     grpc_listen: str = Field(default="127.0.0.1:0", description="host:port to serve gRPC on; port 0 picks a free one")
+    health_listen: str = Field(
+        default="",
+        description="host:port for gRPC health without TLS (a kubelet's probe has no certificate); empty serves none",
+    )
+    metrics_listen: str = Field(default="", description="host:port to serve Prometheus metrics on; empty serves none")
     otlp_endpoint: str = Field(default="", description="host:port of an OTLP/gRPC collector; empty turns tracing off")
     log_format: Literal["json", "console"] = Field(default="json", description="json for machines, console for people")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level logged")

@@ -28,6 +28,8 @@ MAX_MESSAGE_BYTES: Final = 48 * 1024 * 1024
 """The largest message is one GOP: 16 MiB a picture is the recorder's own bound."""
 DRAIN_SECONDS: Final = 3.0
 HEALTH_INTERVAL: Final = 1.0
+LIVENESS: Final = "live"
+"""Health service that says only that the process runs; the empty name says whether it does its job."""
 
 Allowed = Mapping[str, frozenset[str]]
 """Which workloads may call which service (full name) or method (`/service/Method`); what is not named is refused."""
@@ -141,7 +143,7 @@ async def serve(
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / "grpc.port").write_text(str(port))
     log.info("grpc_serving", port=port)
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks, _plain_health(settings.health_listen, health_servicer):
         watching = tasks.create_task(_report_health(health_servicer, health_checks), name="grpc-health")
         try:
             yield Server(server, port)
@@ -151,7 +153,24 @@ async def serve(
             await server.stop(DRAIN_SECONDS)
 
 
+@asynccontextmanager
+async def _plain_health(listen: str, servicer: Any) -> AsyncIterator[None]:
+    """Serve health alone, without TLS: it tells nothing but SERVING, and a kubelet cannot present a certificate."""
+    if not listen:
+        yield
+        return
+    server = grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    server.add_insecure_port(listen)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
 async def _report_health(servicer: Any, checks: Health) -> None:
+    await servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     last: dict[str, str] | None = None
     while True:
         failures = await checks.failures()

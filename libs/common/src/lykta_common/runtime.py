@@ -14,6 +14,7 @@ from lykta_common.config import SettingsT, load_settings
 from lykta_common.errors import PlatformError
 from lykta_common.health import Health
 from lykta_common.logging import configure, get_logger
+from lykta_common.metrics import Metrics, serve_metrics
 from lykta_common.telemetry import Telemetry
 
 log = get_logger(__name__)
@@ -28,6 +29,7 @@ class Platform:
 
     telemetry: Telemetry
     clock: Clock
+    metrics: Metrics
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ async def _run(spec: ServiceSpec[Any], settings: Any) -> None:
         loop.add_signal_handler(number, _on_signal, stop)
     telemetry = Telemetry(spec.name, settings.replica, settings.otlp_endpoint)
     try:
-        async with spec.open(settings, Platform(telemetry, SystemClock())):
+        metrics = Metrics(spec.name)
+        async with (
+            serve_metrics(settings.metrics_listen, metrics, settings.tls_certificate_file),
+            spec.open(settings, Platform(telemetry, SystemClock(), metrics)),
+        ):
             log.info("service_started", replica=settings.replica, profile=settings.profile)
             await stop.wait()
             # From here the end is bounded, whatever a peer or a disk does.

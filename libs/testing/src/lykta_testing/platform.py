@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from lykta_common.clock import Clock, SystemClock
 from lykta_common.config import ObjectStoreSettings, ServiceSettings
+from lykta_common.metrics import Metrics
 from lykta_common.runtime import Platform
 from lykta_common.telemetry import Telemetry
 from lykta_common.tls import TlsFiles
@@ -130,7 +131,7 @@ async def open_platform(service: str, clock: Clock | None = None) -> AsyncIterat
     """Give a service what its process would: telemetry of its own and a clock."""
     telemetry = Telemetry(service, "test")
     try:
-        yield Platform(telemetry, clock or SystemClock())
+        yield Platform(telemetry, clock or SystemClock(), Metrics(service))
     finally:
         await asyncio.to_thread(telemetry.close)
 

@@ -7,6 +7,7 @@ from lykta_common.clock import SystemClock
 from lykta_common.config import load_settings
 from lykta_common.errors import PlatformError
 from lykta_common.logging import configure
+from lykta_common.metrics import Metrics
 from lykta_common.runtime import Platform
 from lykta_common.telemetry import Telemetry
 
@@ -30,6 +31,6 @@ def run_rebuild() -> None:
 async def _rebuild(settings: Settings) -> Rebuilt:
     telemetry = Telemetry("storage", settings.replica, settings.otlp_endpoint)
     try:
-        return await rebuild(settings, Platform(telemetry, SystemClock()))
+        return await rebuild(settings, Platform(telemetry, SystemClock(), Metrics("storage")))
     finally:
         await asyncio.to_thread(telemetry.close)
