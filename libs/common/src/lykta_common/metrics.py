@@ -43,10 +43,8 @@ async def serve_metrics(listen: str, metrics: Metrics, certificate: Path) -> Asy
 
     The expiry of the workload's certificate is among them. Raises PlatformError when the address cannot be used.
     """
-    expiry = metrics.gauge(
-        "certificate_expiry_timestamp_seconds", "When this workload's certificate expires, unix time"
-    )
-    expiry.set(x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp())
+    expiry = metrics.gauge("certificate_expiry_timestamp_seconds", "When the certificate of this workload expires")
+    expiry.set(_expiry(certificate))
     if not listen:
         yield 0
         return
