@@ -7,26 +7,34 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lykta_ingest.media import MediaBuffer
 from lykta_ingest.rtp import B_SLICE, DAMAGED, KEY, MAX_NAL_BYTES, NEW_PARAMETERS, H264Depacketizer
 
 Unit = tuple[int, bytes, int]
 
 
+class Gatherer:
+    """Takes access units out of the buffer, as plain values."""
+
+    def __init__(self) -> None:
+        self.buffer = MediaBuffer()
+        self.units: list[Unit] = []
+
+    def access_unit(self, timestamp: int, start: int, flags: int) -> None:
+        """Keep one access unit and cut it off the buffer."""
+        self.units.append((timestamp, bytes(self.buffer.view[start : self.buffer.end]), flags))
+        self.buffer.end = start
+
+
 def depacketize(stream: bytes, cuts: list[int] | None = None) -> tuple[list[Unit], H264Depacketizer]:
     """Feed a byte stream, cut where asked, and return (time stamp, AVCC bytes, flags) of every access unit."""
-    units: list[Unit] = []
-
-    def sink(timestamp: int, chunks: list[bytes], size: int, flags: int) -> None:
-        data = b"".join(chunks)
-        assert len(data) == size
-        units.append((timestamp, data, flags))
-
-    depacketizer = H264Depacketizer(sink, 96)
+    gatherer = Gatherer()
+    depacketizer = H264Depacketizer(gatherer, 96)
     view = memoryview(bytearray(stream))
     position = 0
     for end in [*sorted(cuts or []), len(stream)]:
         position = depacketizer.feed(view, position, end, 0)
-    return units, depacketizer
+    return gatherer.units, depacketizer
 
 
 def avcc(nals: list[bytes]) -> bytes:

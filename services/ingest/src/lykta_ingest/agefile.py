@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -36,22 +37,26 @@ class Recipient:
         """Read the `age1…` form; raises ValueError when it is not one."""
         return cls(_bech32_decode(text, "age"))
 
-    def encrypt(self, plaintext: bytes | bytearray) -> bytearray:
-        """Return one whole age file; releases the GIL while it encrypts, fresh keys each time."""
+    def encrypt(self, plaintext: bytes | memoryview, room: Callable[[int], bytearray] = bytearray) -> memoryview:
+        """Return one whole age file, in the buffer that `room` gives for its size; fresh keys each time.
+
+        Releases the GIL while it encrypts.
+        """
         file_key = os.urandom(16)
         header = self._header(file_key)
         nonce = os.urandom(16)
         payload = ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload"))
         view = memoryview(plaintext)
         chunks = max(1, -(-len(view) // _CHUNK))
-        out = bytearray(len(header) + 16 + len(view) + chunks * _TAG)
-        out[: len(header) + 16] = header + nonce
-        target = memoryview(out)[len(header) + 16 :]
+        start = len(header) + 16
+        size = start + len(view) + chunks * _TAG
+        out = memoryview(room(size))[:size]
+        out[:start] = header + nonce
         for index in range(chunks):
             part = view[index * _CHUNK : (index + 1) * _CHUNK]
-            at = index * (_CHUNK + _TAG)
+            at = start + index * (_CHUNK + _TAG)
             counter = index.to_bytes(11, "big") + (b"\x01" if index == chunks - 1 else b"\x00")
-            payload.encrypt_into(counter, part, None, target[at : at + len(part) + _TAG])
+            payload.encrypt_into(counter, part, None, out[at : at + len(part) + _TAG])
         return out
 
     def _header(self, file_key: bytes) -> bytes:

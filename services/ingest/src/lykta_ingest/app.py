@@ -117,8 +117,8 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
         KeyRing(held_keys, Verifier.from_file(settings.media_key_verify_key_file), clock),
         KvLeases(messaging),
         LiveParts(messaging),
-        camera_tls,
-        recovery.marks,
+        camera_tls=camera_tls,
+        marks=recovery.marks,
     )
     held_orders = HeldCopies.load(settings.state_dir / "mandates.json")
     book = MandateBook(held_orders, Verifier.from_file(settings.mandate_verify_key_file))

@@ -17,6 +17,7 @@ from lykta_ingest.fmp4 import fragment_head
 from lykta_ingest.gop import Gop
 from lykta_ingest.journal import FIRST_FREE_KIND, Record
 from lykta_ingest.ledger import Ledger, LedgerState
+from lykta_ingest.media import HEAD_ROOM, MediaBuffers
 
 KIND_FRAGMENT = FIRST_FREE_KIND
 KIND_EVENT = FIRST_FREE_KIND + 1
@@ -120,6 +121,7 @@ class FragmentDraft:
     order: MandateOrder
     terms: Terms
     gop: Gop
+    buffers: MediaBuffers
     init: bytes
     recipient: Recipient
     why: Why
@@ -133,11 +135,14 @@ class FragmentDraft:
     def build(self) -> Sequence[Record]:
         """Hash, encrypt and place; runs in the journal's worker and drops the plaintext as soon as it can."""
         gop = self.gop
-        head = fragment_head(gop.sequence + 1, gop.start_ticks, gop.durations, gop.sizes, key=True)
-        plaintext = b"".join((self.init, head, *gop.chunks))
-        gop.chunks.clear()
+        head = self.init + fragment_head(gop.sequence + 1, gop.start_ticks, gop.durations, gop.sizes, key=True)
+        media = gop.buffer
+        start = HEAD_ROOM - len(head)
+        media.view[start:HEAD_ROOM] = head
+        plaintext = media.view[start : media.end]
         digest = hashlib.sha256(plaintext).digest()
-        cipher = self.recipient.encrypt(plaintext)
+        cipher = self.recipient.encrypt(plaintext, self.buffers.scratch_of)
+        self.buffers.give_back(media)
         cipher_digest = hashlib.sha256(cipher).digest()
         self._before = self.ledger.state
         holes = self.ledger.account(self.order, gop.from_ms, self.why)

@@ -42,12 +42,15 @@ class SpoolBusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What to keep until `key` is done; `position` (unix ms) advances the mark of `subject` unless it is empty."""
+    """What to keep until `key` is done; `position` (unix ms) advances the mark of `subject` unless it is empty.
+
+    The body is read before the next draft is built, so that it may lie in a buffer that is used again.
+    """
 
     kind: int
     key: str
     meta: bytes
-    body: bytes | bytearray = b""
+    body: bytes | bytearray | memoryview = b""
     body_sha256: bytes = b""
     subject: str = ""
     position: int = 0
@@ -185,13 +188,13 @@ class Journal:
     def _write(self, records: Sequence[Record]) -> list[Location]:
         if not records:
             return []
-        buffers: list[bytes | bytearray] = []
+        buffers: list[bytes | bytearray | memoryview] = []
         total = 0
         for record in records:
             head = _encode(record)
             buffers += [head, record.body]
             total += len(head) + len(record.body)
-        file = self._room(total, urgent=not any(record.body for record in records))
+        file = self._room(total, urgent=not any(len(record.body) for record in records))
         start = file.size
         try:
             _write_all(file.fd, buffers)
@@ -393,9 +396,9 @@ def _decode(fd: int, position: int, size: int, *, check_body: bool) -> tuple[Ent
     return Entry(kind, key, meta, subject, mark, Location(0, body_at, body_length), digest), body_at + body_length
 
 
-def _write_all(fd: int, buffers: Sequence[bytes | bytearray]) -> None:
+def _write_all(fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
     """Write every buffer, however the kernel cuts the writes."""
-    views = [memoryview(buffer) for buffer in buffers if buffer]
+    views = [memoryview(buffer) for buffer in buffers if len(buffer)]
     while views:
         written = os.writev(fd, views[:_IOV_MAX])
         while views and written >= len(views[0]):

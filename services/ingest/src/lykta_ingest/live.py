@@ -41,7 +41,7 @@ class LiveParts:
     def offer(self, part: Part, terms: Terms, init: bytes, traceparent: str) -> None:
         """Queue a part (`moof` + `mdat`); a key part carries the init, so that a receiver can begin with it."""
         head = fragment_head(part.sequence + 1, part.start_ticks, part.durations, part.sizes, key=part.key)
-        payload = b"".join((head, *part.chunks))
+        payload = b"".join((head, part.media))
         if len(payload) > _PART_BYTES_MAX:
             self.dropped += 1
             return

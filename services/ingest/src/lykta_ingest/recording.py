@@ -17,6 +17,7 @@ from lykta_ingest.fmp4 import init_segment
 from lykta_ingest.gop import Gop, GopAssembler, Part
 from lykta_ingest.h264 import NAL_PPS, NAL_SPS, parse_sps, require_no_reordering
 from lykta_ingest.ledger import Ledger
+from lykta_ingest.media import HEAD_ROOM
 from lykta_ingest.rtcp import parse_sender_report
 from lykta_ingest.rtp import H264Depacketizer
 from lykta_ingest.sdp import VideoTrack
@@ -25,6 +26,7 @@ from lykta_ingest.station import Station
 log = get_logger(__name__)
 
 _SKEW_MS = 1000
+_INIT_MAX = HEAD_ROOM // 4
 _CLOCK_UNCERTAINTY_MS = 250
 _NO_KEY = Why("PLATFORM", "no media key for the hour was at hand; see that storage runs and reaches NATS")
 _PAST_HOURS = Why("PLATFORM", "the last key frame interval reached past the allowed hours and was dropped")
@@ -58,6 +60,7 @@ class Recording:
         self.assembler = GopAssembler(
             self,
             station.now_ms,
+            station.buffers,
             last_to_ms=status.recorded_to_ms,
             part_ticks=settings.part_ms * 90 if settings.live_parts else None,
         )
@@ -65,7 +68,7 @@ class Recording:
 
     def new_depacketizer(self, track: VideoTrack) -> H264Depacketizer:
         """Return the depacketizer of the track, seeded with the parameter sets of its SDP."""
-        self.depacketizer = H264Depacketizer(self.assembler.access_unit, track.payload_type)
+        self.depacketizer = H264Depacketizer(self.assembler, track.payload_type)
         self.depacketizer.seed(track.parameter_sets)
         return self.depacketizer
 
@@ -81,11 +84,21 @@ class Recording:
         sps = parse_sps(sps_nals[-1])
         require_no_reordering(sps)
         self._init = init_segment(sps, sps_nals, pps_nals)
+        if len(self._init) > _INIT_MAX:
+            raise malformed("the camera sends too many H.264 parameter sets; restart the camera")
         document = self.order.mandate
         self._terms = Terms(
-            self._ref.controller, self._ref.camera, document.place, document.mandate_id, document.version,
-            self._token, epoch_ms, sps.codec, sps.width, sps.height,
-        )  # fmt: skip
+            self._ref.controller,
+            self._ref.camera,
+            document.place,
+            document.mandate_id,
+            document.version,
+            self._token,
+            epoch_ms,
+            sps.codec,
+            sps.width,
+            sps.height,
+        )  #
         status = self._status
         status.codec, status.width, status.height = sps.codec, sps.width, sps.height
         log.info("epoch_began", camera=self._ref.key, epoch=epoch_ms, reason=reason, codec=sps.codec)
@@ -106,14 +119,23 @@ class Recording:
             self._status.state, self._status.detail = State.NO_KEY, _NO_KEY.detail
             return
         draft = FragmentDraft(
-            self._station.author, self._ledger, self.order, terms, gop, self._init, recipient, self.why, self._clock,
+            self._station.author,
+            self._ledger,
+            self.order,
+            terms,
+            gop,
+            self._station.buffers,
+            self._init,
+            recipient,
+            self.why,
+            self._clock,
             self._trace or self._station.new_trace(*self._ref),
-        )  # fmt: skip
+        )  #
         self._trace = ""
         self.fragments += 1
         self.why = Why("CAMERA", "the camera left out pictures")
         to_ms_ = gop.to_ms
-        self._station.keeper.keep(draft, sum(gop.sizes), lambda error: self._settled(to_ms_, error))
+        self._station.keeper.keep(draft, gop.buffer.end, lambda error: self._settled(to_ms_, error))
 
     def gop_lost(self, from_ms: int, to_ms: int, detail: str) -> None:
         """Explain the hole that an unusable stretch leaves."""
@@ -144,9 +166,17 @@ class Recording:
         old, document = self._terms, self.order.mandate
         if old is not None:
             self._terms = Terms(
-                old.controller, old.camera, document.place, document.mandate_id, document.version,
-                self._token, old.epoch, old.codec, old.width, old.height,
-            )  # fmt: skip
+                old.controller,
+                old.camera,
+                document.place,
+                document.mandate_id,
+                document.version,
+                self._token,
+                old.epoch,
+                old.codec,
+                old.width,
+                old.height,
+            )  #
 
     def now(self) -> datetime:
         """The platform's time."""

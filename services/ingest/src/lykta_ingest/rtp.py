@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from lykta_ingest.errors import CameraError
 from lykta_ingest.h264 import B_SLICE_FIRST_BYTES, NAL_IDR, NAL_PPS, NAL_SLICE, NAL_SPS, parameter_set_key
+from lykta_ingest.media import HEAD_ROOM, MediaBuffer
 
 MAX_NAL_BYTES = 8 * 1024 * 1024
 MAX_AU_BYTES = 16 * 1024 * 1024
@@ -21,27 +23,37 @@ _PREFIX = 4
 _RTP_HEADER = 12
 _STAP_A = 24
 _FU_A = 28
+_NAL_PREFIX = 5
 _PARAMETER_SETS_MAX = 64
 _RUN_MAX = 128
 _RUN_MIN = 3
 _RUN_SHAPES_MAX = 256
 _RESTART_AFTER = 32
 _header = struct.Struct(">BBHII").unpack_from
-_nal_prefix = struct.Struct(">IB").pack
+_nal_prefix = struct.Struct(">IB").pack_into
+_run_tail = struct.Struct(">IIBB").pack
 
-AccessUnitSink = Callable[[int, list[bytes], int, int], None]
-"""Called with (RTP timestamp, AVCC chunks, size in bytes, flags) once per access unit; owns the list afterwards."""
+
+class AccessUnitSink(Protocol):
+    """Takes access units; `buffer` is where they are gathered, and the sink may exchange it within `access_unit`."""
+
+    buffer: MediaBuffer
+
+    def access_unit(self, timestamp: int, start: int, flags: int) -> None:
+        """Take the access unit at `[start, buffer.end)`, AVCC bytes; what is not wanted is cut off `buffer.end`."""
+        ...
+
 
 _run_shapes: dict[int, struct.Struct] = {}
 
 
 def _run_shape(length: int) -> struct.Struct:
-    """Return the layout of one interleaved frame of an FU-A: before the sequence number, it, after it, the payload."""
+    """Return the layout of one interleaved frame of an FU-A: before the sequence number, it, after it; no payload."""
     shape = _run_shapes.get(length)
     if shape is None:
         if len(_run_shapes) >= _RUN_SHAPES_MAX:
             _run_shapes.clear()
-        shape = _run_shapes[length] = struct.Struct(f">6sH10s{length - _RTP_HEADER - 2}s")
+        shape = _run_shapes[length] = struct.Struct(f">6sH10s{length - _RTP_HEADER - 2}x")
     return shape
 
 
@@ -55,15 +67,13 @@ class H264Depacketizer:
     """
 
     __slots__ = (
-        "_au_bytes",
         "_au_flags",
+        "_au_start",
         "_au_ts",
         "_au_vcl",
-        "_chunks",
         "_damaged",
         "_expected",
         "_fu_at",
-        "_fu_bytes",
         "_fu_header",
         "_fu_length",
         "_late",
@@ -84,14 +94,12 @@ class H264Depacketizer:
         self._expected = -1
         self._late = 0
         self._late_next = -1
-        self._chunks: list[bytes] = []
+        self._au_start = HEAD_ROOM
         self._au_ts = -1
-        self._au_bytes = 0
         self._au_flags = 0
         self._au_vcl = False
         self._damaged = False
         self._fu_at = -1
-        self._fu_bytes = 0
         self._fu_header = 0
         self._fu_length = 0
         self.parameters: dict[tuple[int, int], bytes] = {}
@@ -130,28 +138,31 @@ class H264Depacketizer:
     def _run(self, view: memoryview, start: int, count: int, length: int, channel: int) -> int:
         """Take as many equal middle fragments of the open FU-A as lie in a row; return where they end."""
         stride = length + _PREFIX
+        size = length - _RTP_HEADER - 2
         expected = self._expected
-        count = min(count, 0x10000 - expected)
-        payload_bytes = length - _RTP_HEADER - 2
-        count = min(count, (MAX_NAL_BYTES - self._fu_bytes) // payload_bytes)
+        buffer = self._sink.buffer
+        end = buffer.end
+        count = min(count, 0x10000 - expected, (MAX_NAL_BYTES - end + self._fu_at) // size)
         if count < _RUN_MIN:
             return start
-        shape = _run_shape(length)
-        before, sequence, after, payloads = zip(*shape.iter_unpack(view[start : start + count * stride]), strict=True)
+        rows = _run_shape(length).iter_unpack(view[start : start + count * stride])
+        before, sequence, after = zip(*rows, strict=True)
         want_before = bytes((DOLLAR, channel, length >> 8, length & 0xFF, 0x80, self._payload_type))
-        want_after = struct.pack(
-            ">IIBB", self._au_ts, self._ssrc, self._fu_header & 0xE0 | _FU_A, self._fu_header & 0x1F
-        )
+        want_after = _run_tail(self._au_ts, self._ssrc, self._fu_header & 0xE0 | _FU_A, self._fu_header & 0x1F)
         if (
             before.count(want_before) != count
             or after.count(want_after) != count
             or sequence != tuple(range(expected, expected + count))
         ):
-            rows = enumerate(zip(before, sequence, after, strict=True))
-            count = next((i for i, row in rows if row != (want_before, expected + i, want_after)), count)
-            payloads = payloads[:count]
-        self._chunks += payloads
-        self._fu_bytes += count * payload_bytes
+            pairs = enumerate(zip(before, sequence, after, strict=True))
+            count = next((i for i, row in pairs if row != (want_before, expected + i, want_after)), count)
+        out = buffer.reserve(count * size)
+        payload = start + _PREFIX + _RTP_HEADER + 2
+        for _ in range(count):
+            out[end : end + size] = view[payload : payload + size]
+            end += size
+            payload += stride
+        buffer.end = end
         self._expected = (expected + count) & 0xFFFF
         self.packets += count
         return start + count * stride
@@ -248,39 +259,47 @@ class H264Depacketizer:
         """Take one FU-A (RFC 6184 section 5.8)."""
         indicator, header = view[start], view[start + 1]
         nal_header = indicator & 0xE0 | header & 0x1F
+        buffer = self._sink.buffer
         if header & 0x80:
             self._abandon_nal()
             if indicator & 0x80 or header & 0x20 or not 1 <= nal_header & 0x1F <= 23:
                 self._damage()
                 return
-            self._fu_at = len(self._chunks)
-            self._fu_bytes = 1
+            self._fu_at = buffer.end
             self._fu_header = nal_header
-            self._chunks.append(b"")
+            buffer.reserve(_NAL_PREFIX)
+            buffer.end += _NAL_PREFIX
             self._note_slice(nal_header, view[start + 2])
         elif self._fu_at < 0 or nal_header != self._fu_header:
             self._abandon_nal()
             self._damage()
             return
-        self._chunks.append(bytes(view[start + 2 : end]))
-        self._fu_bytes += end - start - 2
-        if self._fu_bytes > MAX_NAL_BYTES:
+        size = end - start - 2
+        at = buffer.end
+        buffer.reserve(size)[at : at + size] = view[start + 2 : end]
+        buffer.end = at = at + size
+        nal_bytes = at - self._fu_at - 4
+        if nal_bytes > MAX_NAL_BYTES:
             self._abandon_nal()
         elif header & 0x40:
-            self._chunks[self._fu_at] = _nal_prefix(self._fu_bytes, nal_header)
-            at, self._fu_at = self._fu_at, -1
-            self._completed(nal_header, self._fu_bytes, at)
+            _nal_prefix(buffer.view, self._fu_at, nal_bytes, nal_header)
+            start, self._fu_at = self._fu_at, -1
+            self._completed(nal_header, start)
         else:
-            self._fu_length = end - start + _RTP_HEADER
+            self._fu_length = size + 2 + _RTP_HEADER
 
     def _whole(self, view: memoryview, start: int, end: int) -> None:
         size = end - start
-        at = len(self._chunks)
-        self._chunks.append(size.to_bytes(4, "big") + bytes(view[start:end]))
+        buffer = self._sink.buffer
+        at = buffer.end
         header = view[start]
+        out = buffer.reserve(size + 4)
+        _nal_prefix(out, at, size, header)
+        out[at + _NAL_PREFIX : at + 4 + size] = view[start + 1 : end]
+        buffer.end = at + 4 + size
         if size > 1:
             self._note_slice(header, view[start + 1])
-        self._completed(header, size, at)
+        self._completed(header, at)
 
     def _aggregate(self, view: memoryview, start: int, end: int) -> None:
         """Take one STAP-A (RFC 6184 section 5.7.1)."""
@@ -299,11 +318,11 @@ class H264Depacketizer:
         if nal_header & 0x1F == NAL_SLICE and first_byte in B_SLICE_FIRST_BYTES:
             self._au_flags |= B_SLICE
 
-    def _completed(self, nal_header: int, size: int, at: int) -> None:
-        """Count a complete NAL unit whose first chunk is `at` into the access unit."""
+    def _completed(self, nal_header: int, at: int) -> None:
+        """Count the complete NAL unit at `at` into the access unit."""
         kind = nal_header & 0x1F
-        self._au_bytes += size + 4
-        if self._au_bytes > MAX_AU_BYTES:
+        buffer = self._sink.buffer
+        if buffer.end - self._au_start > MAX_AU_BYTES:
             self._drop_unit()
             return
         if NAL_SLICE <= kind <= NAL_IDR:
@@ -311,7 +330,7 @@ class H264Depacketizer:
             if kind == NAL_IDR:
                 self._au_flags |= KEY
         elif kind in {NAL_SPS, NAL_PPS}:
-            self._note_parameters(b"".join(self._chunks[at:])[4:])
+            self._note_parameters(bytes(buffer.view[at + 4 : buffer.end]))
 
     def _note_parameters(self, nal: bytes) -> None:
         try:
@@ -328,7 +347,7 @@ class H264Depacketizer:
     def _abandon_nal(self) -> None:
         """Drop the FU-A in progress, which can no longer become whole."""
         if self._fu_at >= 0:
-            del self._chunks[self._fu_at :]
+            self._sink.buffer.end = self._fu_at
             self._fu_at = -1
             self._damage()
 
@@ -337,22 +356,22 @@ class H264Depacketizer:
         self.faults += 1
 
     def _drop_unit(self) -> None:
-        self._chunks.clear()
+        self._sink.buffer.end = self._au_start
         self._fu_at = -1
-        self._au_bytes = 0
         self._au_flags = 0
         self._au_vcl = False
         self._damage()
 
     def _finish(self) -> None:
         """Hand out the access unit; NAL units without a picture yet stay and lead the next access unit."""
-        self._abandon_nal()
+        if self._fu_at >= 0:
+            self._abandon_nal()
         if not self._au_vcl:
             return
-        chunks, self._chunks = self._chunks, []
-        size, self._au_bytes = self._au_bytes, 0
-        flags = self._au_flags | (DAMAGED if self._damaged else 0)
+        flags = self._au_flags | DAMAGED if self._damaged else self._au_flags
         self._au_flags = 0
         self._au_vcl = False
         self._damaged = False
-        self._sink(self._au_ts, chunks, size, flags)
+        sink = self._sink
+        sink.access_unit(self._au_ts, self._au_start, flags)
+        self._au_start = sink.buffer.end

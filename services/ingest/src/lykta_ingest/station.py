@@ -15,6 +15,7 @@ from lykta_ingest.keeping import Keeper
 from lykta_ingest.keys import KeyRing
 from lykta_ingest.lease import LeaseDesk
 from lykta_ingest.live import LiveParts
+from lykta_ingest.media import MediaBuffers
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Station:
     keys: KeyRing
     leases: LeaseDesk
     live: LiveParts
+    buffers: MediaBuffers = field(default_factory=MediaBuffers)
     camera_tls: ssl.SSLContext | None = None
     marks: dict[str, int] = field(default_factory=dict)
     backlog: dict[str, int] = field(default_factory=dict)

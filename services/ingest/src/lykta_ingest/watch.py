@@ -18,7 +18,7 @@ from lykta_ingest.rtsp_session import RtspSession
 
 log = get_logger(__name__)
 
-_TICK_S = 0.5
+_TICK_S = 1.0
 _LEASE_EVERY_S = 5.0
 _KEY_FRAME_WITHIN_S = 35.0
 _LEASE_LOST = Why("PLATFORM", "another recorder took the camera over")
@@ -51,7 +51,7 @@ class Watch:
         self._frameless_s = 0.0
 
     async def run(self) -> None:
-        """Watch until the end; reacts to a new order at once and to everything else within half a second."""
+        """Watch until the end; reacts to a new order at once and to everything else within a second."""
         keep_alive = asyncio.ensure_future(self._rtsp.keep_alive())
         lease = asyncio.ensure_future(self._keep_lease())
         wake = asyncio.ensure_future(self._session.wake.wait())
