@@ -1,5 +1,8 @@
 """The catalogue from events and from the bucket: idempotent, complete, and careful about what it is told."""
 
+import asyncio
+import os
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -149,6 +152,28 @@ async def test_the_catalogue_is_rebuilt_from_the_bucket_alone(world: World) -> N
         assert (first.segments, first.refused) == (3, 1)
         assert await storage.catalogue.rebuild() == first
         assert await rows(storage, segments, fragments, gaps) == from_events
+
+
+async def test_the_command_rebuilds(world: World) -> None:
+    """`python -m lykta_storage rebuild` says what it found, and fails when it had to refuse an object."""
+    async with world.service():
+        await world.recorded()
+    settings = world.settings(database_url=world.backbone.database_url("fresh"))
+    environment = {
+        f"LYKTA_STORAGE__{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+
+    async def rebuild() -> tuple[int | None, bytes]:
+        command = (sys.executable, "-m", "lykta_storage", "rebuild")
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, env=os.environ | environment)
+        output, _ = await process.communicate()
+        return process.returncode, output
+
+    assert await rebuild() == (0, b"segments 1, refused 0\n")
+    await world.bucket.put("footage/ks/torg-1/2026/06/01/12/rubbish", b"no trailer here")
+    assert await rebuild() == (1, b"segments 1, refused 1\n")
 
 
 async def test_a_long_trailer_is_read_whole(world: World) -> None:

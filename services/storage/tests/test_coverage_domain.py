@@ -60,6 +60,14 @@ def test_only_young_time_is_pending(asked: list[Span], recorded: list[Span], gap
     assert intersect(result.explained, recorded) == []
 
 
+def test_a_hole_no_longer_than_a_seam_is_part_of_the_recording_beside_it() -> None:
+    """The moment between an order and the first frame is no gap; a longer one, or one beside nothing, is."""
+    result = balance([(0, 10_000), (20_000, 20_050)], [(90, 5000), (5101, 9000)], [(9000, 10_000)], 200_000)
+    assert result.recorded == [(0, 5000), (5101, 9000)]
+    assert result.unexplained == [(5000, 5101), (20_000, 20_050)]
+    assert result.explained == [(9000, 10_000)]
+
+
 def test_seams_are_closed_within_an_epoch_only() -> None:
     """Fragments of one recording join over rounding; two recordings never do."""
     assert recordings([(1, (0, 1000)), (1, (1040, 2000)), (2, (2050, 3000))]) == [(0, 2000), (2050, 3000)]

@@ -97,6 +97,28 @@ async def test_a_person_who_does_not_verify_is_refused(running: World) -> None:
     assert await running.open(bearer="x").refused() == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
 
 
+async def test_an_attempt_without_a_person_is_logged(running: World) -> None:
+    """A call without a person's token is UNAUTHENTICATED, and the log has the program it came from."""
+    call = running.stubs.playback.Read(metadata=[("lykta-grant", running.token())], timeout=30)
+    playback = running.open()
+    playback.call = call
+    assert await playback.refused() == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    (entry,) = running.log.of("footage.playback.opened")
+    assert (entry.result, entry.actor.kind, entry.actor.id) == ("denied", "service", "cli")
+
+
+async def test_the_number_of_playbacks_is_bounded(world: World) -> None:
+    """A playback beyond the bound is refused, and there is room again when one has ended."""
+    async with world.service(most_playbacks=1):
+        await world.recorded()
+        first = await world.open().open()
+        await first.next()
+        assert await world.open().refused() == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT")
+        first.call.cancel()
+        await eventually(lambda: world.log.of("footage.playback.closed"), what="the end of the first")
+        assert len(await world.open().all()) == 4
+
+
 async def test_a_closed_case_ends_the_grant(running: World) -> None:
     """A grant whose case was closed is refused at the door although its token is still valid."""
     await running.recorded()

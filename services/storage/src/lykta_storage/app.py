@@ -140,7 +140,8 @@ class Storage:
     def add_servicers(self, server: grpc.aio.Server, tasks: asyncio.TaskGroup) -> None:
         """Register the servicers."""
         outside, clock, production = self.outside, self.platform.clock, self.settings.profile == "production"
-        playback_grpc.add_PlaybackServiceServicer_to_server(PlaybackServicer(self.admission, self.desk, tasks), server)
+        playback = PlaybackServicer(self.admission, self.desk, tasks, self.settings.most_playbacks)
+        playback_grpc.add_PlaybackServiceServicer_to_server(playback, server)
         catalogue = CatalogueServicer(self.footage, self.coverage, outside.authority, clock)
         catalogue_grpc.add_CatalogueServiceServicer_to_server(catalogue, server)
         catalogue_grpc.add_MediaKeyServiceServicer_to_server(MediaKeyServicer(self.export), server)

@@ -29,6 +29,7 @@ class Settings(ServiceSettings, DatabaseSettings, ObjectStoreSettings):
     recheck_limit_seconds: float = Field(
         default=5.0, gt=0, le=60, description="a playback ends when access-control has not confirmed it for this long"
     )
+    most_playbacks: int = Field(default=64, ge=1, le=1000, description="playbacks open at once; more are refused")
     credit_wait_seconds: float = Field(
         default=600.0, gt=0, le=3600, description="a playback ends when its client gives no credit for this long"
     )

@@ -9,7 +9,7 @@ SETTLING_MS = 60_000
 """Younger time may still be on its way from a recorder, so that it is pending, not unexplained."""
 
 SEAM_MS = 100
-"""Fragments of one epoch this close together are one recording: their ends are rounded to milliseconds."""
+"""Instants of different processes agree to within this: shorter holes beside a recording are part of it."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,17 @@ def balance(scheduled: Sequence[Span], recorded: Sequence[Span], gaps: Sequence[
     missing = subtract(asked, have)
     explained = intersect(missing, gaps)
     missing = subtract(missing, explained)
+    seams = slivers(missing, have)
+    have, missing = union([*have, *seams]), subtract(missing, seams)
     settled = now_ms - SETTLING_MS
     unexplained = intersect(missing, [(min((low for low, _ in missing), default=settled), settled)])
     return Balance(asked, have, explained, unexplained, subtract(missing, unexplained))
+
+
+def slivers(missing: Sequence[Span], recorded: Sequence[Span]) -> list[Span]:
+    """Return the missing spans that are no longer than a seam and touch a recording."""
+    edges = {instant for span in recorded for instant in span}
+    return [(low, high) for low, high in missing if high - low <= SEAM_MS and (low in edges or high in edges)]
 
 
 def recordings(fragments: Sequence[tuple[int, Span]]) -> list[Span]:

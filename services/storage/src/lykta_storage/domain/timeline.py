@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lykta_storage.domain.coverage import SEAM_MS, SETTLING_MS, recordings
+from lykta_storage.domain.coverage import SEAM_MS, SETTLING_MS, recordings, slivers
 from lykta_storage.domain.footage import HOUR_MS, DeclaredGap, SealedFragment, SegmentState
 from lykta_storage.domain.spans import Span, intersect, subtract, union
 
@@ -57,7 +57,7 @@ class Question:
 
 
 def timeline(question: Question) -> list[Item]:
-    """Order what a read answers by time; every asked millisecond is in a fragment, a gap or an edge.
+    """Order what a read answers by time; every asked moment is in a fragment, a gap or an edge.
 
     A fragment cannot be cut, so one that reaches outside the grant is left out whole (edge GRANT).
     """
@@ -67,7 +67,8 @@ def timeline(question: Question) -> list[Item]:
     alive = [f for f in visible if not question.expired(f, question.now_ms)]
     low, high = question.granted
     served = without_overlaps([f for f in alive if low <= f.from_ms and f.to_ms <= high])
-    rest = subtract(asked, recordings([(f.epoch, f.span) for f in served]))
+    recorded = recordings([(f.epoch, f.span) for f in served])
+    rest = subtract(asked, recorded)
     items: list[Item] = [*served]
 
     def explain(why: Sequence[Span], reason: EdgeReason) -> None:
@@ -84,7 +85,7 @@ def timeline(question: Question) -> list[Item]:
     explain([(question.now_ms, max(question.now_ms, question.asked[1]))], EdgeReason.FUTURE)
     explain(subtract(asked, question.scheduled), EdgeReason.HOURS)
     explain([(question.now_ms - SETTLING_MS, question.now_ms)], EdgeReason.FUTURE)
-    items.extend(GapItem(span, "UNKNOWN", "") for span in rest)
+    items.extend(GapItem(span, "UNKNOWN", "") for span in subtract(rest, slivers(rest, recorded)))
     return sorted(items, key=_order)
 
 

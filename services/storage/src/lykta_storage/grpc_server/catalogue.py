@@ -40,12 +40,11 @@ class CatalogueServicer(pb2_grpc.CatalogueServiceServicer):
 
     async def ListFootage(self, request: pb2.ListFootageRequest, context: Context) -> pb2.ListFootageResponse:
         """List segments of a camera, oldest first."""
-        span = self._span(request)
-        await self._authorize(Action.FOOTAGE_LIST, request.controller, request.camera, span, context)
+        span, after = self._span(request), _after(request.page_token)
         size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)
         if size < 0:
             raise invalid("page_size must not be negative")
-        after = _after(request.page_token)
+        await self._authorize(Action.FOOTAGE_LIST, request.controller, request.camera, span, context)
         found = await self._footage.segments_between(request.controller, request.camera, span, after, size + 1)
         page, more = found[:size], len(found) > size
         return pb2.ListFootageResponse(

@@ -27,7 +27,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class PlaybackServicer(pb2_grpc.PlaybackServiceServicer):
     """Speaks `PlaybackService`; playbacks run in the task group of the service."""
 
-    def __init__(self, admission: Admission, desk: Desk, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, admission: Admission, desk: Desk, tasks: asyncio.TaskGroup, most: int) -> None:
+        self._most = most
+        self._running: set[asyncio.Task[None]] = set()
         self._admission = admission
         self._desk = desk
         self._tasks = tasks
@@ -36,16 +38,21 @@ class PlaybackServicer(pb2_grpc.PlaybackServiceServicer):
         self, request_iterator: AsyncIterator[pb2.ReadRequest], context: Context
     ) -> AsyncIterator[pb2.ReadResponse]:
         """Stream the fragments of one camera and interval at the pace of the client's credits."""
-        caller = Caller(bearer_token(context), metadata_value(context, GRANT_METADATA), workload(context))
+        if len(self._running) >= self._most:
+            message = f"{self._most} playbacks are open already; try again"
+            raise PlatformError(Code.RESOURCE_EXHAUSTED, "LIMIT", message)
+        caller = Caller(_bearer(context), metadata_value(context, GRANT_METADATA), workload(context))
         admitted = await self._admission.admit(caller, await _opening(request_iterator))
         stream = PlaybackStream(admitted, self._desk)
         handler = asyncio.current_task()
 
-        def abandon(_: object) -> None:
+        def abandon(ended: asyncio.Task[None]) -> None:
+            self._running.discard(ended)
             if stream.abandoned and handler is not None:
                 handler.cancel()
 
         running = self._tasks.create_task(stream.run(), name=f"playback-{admitted.playback_id}")
+        self._running.add(running)
         running.add_done_callback(abandon)
         # The transport cancels a handler wherever it stands; the closing entry must not depend on where that is.
         context.add_done_callback(lambda _: stream.end())  # type: ignore[arg-type]
@@ -59,6 +66,13 @@ class PlaybackServicer(pb2_grpc.PlaybackServiceServicer):
         finally:
             listening.cancel()
             stream.end()
+
+
+def _bearer(context: Context) -> str:
+    try:
+        return bearer_token(context)
+    except PlatformError:
+        return ""  # refused at the door, where the attempt is logged
 
 
 async def _opening(requests: AsyncIterator[pb2.ReadRequest]) -> Wanted:

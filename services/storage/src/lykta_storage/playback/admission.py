@@ -19,14 +19,14 @@ from lykta_storage.grant_token import GrantTokens
 from lykta_storage.ports import Ask, Decision, PolicyAuthority
 
 LONGEST_READ_MS: Final = 24 * HOUR_MS
-AUTHORIZE_SECONDS: Final = 3.0
+AUTHORIZE_SECONDS: Final = 5.0
 OPENED: Final = "footage.playback.opened"
 _CODES: Final = {"NOT_FOUND": Code.NOT_FOUND, "UNAUTHENTICATED": Code.UNAUTHENTICATED}
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the person's bearer token, the grant token (may be empty), and the workload in between."""
+    """Who calls: the person's bearer token, the grant token (each may be empty), and the workload in between."""
 
     bearer: str
     token: str
@@ -89,6 +89,8 @@ class Admission:
         return Admitted(wanted, attempt.granted, grant, caller, attempt.playback_id)
 
     async def _decide(self, attempt: _Attempt) -> Grant:
+        if not attempt.caller.bearer:
+            raise PlatformError(Code.UNAUTHENTICATED, "UNAUTHENTICATED", "no person's token was sent; log in first")
         refusal = self._read_token(attempt)
         wanted, grant = attempt.wanted, attempt.grant
         grant_id = "" if grant is None or refusal is not None else grant.grant_id

@@ -185,7 +185,7 @@ class PlaybackStream:
         if error.code is Code.DATA_LOSS:
             wanted = self._admitted.wanted
             log.error("footage_integrity_failed", controller=wanted.controller, camera=wanted.camera, why=error.message)
-            await self._desk.trail.note(self._record("footage.integrity.failed", "failed", {"why": error.message}))
+            await self._note("footage.integrity.failed", "failed", {"why": error.message})
         await self._items.put(error)
 
     async def _close(self) -> None:
@@ -198,9 +198,16 @@ class PlaybackStream:
             "delivered_fragments": str(len(self._delivered)),
         }
         try:
-            await self._desk.trail.note(self._record(CLOSED, "failed" if self._reason else "done", details))
+            await self._note(CLOSED, "failed" if self._reason else "done", details)
         finally:
             self._closed.set()
+
+    async def _note(self, action: str, result: Result, details: dict[str, str]) -> None:
+        try:
+            await self._desk.trail.note(self._record(action, result, details))
+        except PlatformError as error:
+            # Neither the log nor our own database took it: what is left is to say so.
+            log.error("audit_entry_lost", action=action, playback_id=self._admitted.playback_id, reason=error.reason)
 
     def _record(self, action: str, result: Result, details: dict[str, str]) -> AuditRecord:
         admitted, grant = self._admitted, self._admitted.grant

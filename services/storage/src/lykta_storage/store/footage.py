@@ -9,7 +9,7 @@ from lykta_common.outbox import Outbox
 from lykta_contracts.events import CloudEvent, GapDeclared
 from lykta_contracts.instants import to_ms
 from lykta_contracts.media import SegmentIndex
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import BigInteger, and_, func, literal, or_, select, tuple_
 
 from lykta_storage.domain.deletion import HourState
 from lykta_storage.domain.footage import (
@@ -114,7 +114,10 @@ class FootageStore:
         query = select(segments).where(segments.c.controller == controller, segments.c.camera == camera)
         query = query.where(segments.c.from_ms < span[1], segments.c.to_ms > span[0])
         if after is not None:
-            query = query.where(tuple_(segments.c.from_ms, segments.c.segment_id) > tuple_(*after))
+            query = query.where(
+                tuple_(segments.c.from_ms, segments.c.segment_id)
+                > tuple_(literal(after[0], BigInteger), literal(after[1]))
+            )
         query = query.order_by(segments.c.from_ms, segments.c.segment_id).limit(limit)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
