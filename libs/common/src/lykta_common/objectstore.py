@@ -108,8 +108,12 @@ class ObjectStore:
             raise unavailable(f"the object store (bucket {self.bucket})") from error
 
 
-def open_bucket(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
-    """Return a bucket of the store; nothing is contacted yet."""
+def open_bucket(settings: ObjectStoreSettings, bucket: str, *, sign_payload: bool = True) -> ObjectStore:
+    """Return a bucket of the store; nothing is contacted yet.
+
+    Without `sign_payload` the request is signed and its body is not (SigV4 UNSIGNED-PAYLOAD), which saves a SHA-256 over
+    every body; for objects that carry hashes of their own.
+    """
     access_key, secret_key = read_credentials(settings.s3_credentials_file)
     store = S3Store(
         bucket,
@@ -118,6 +122,7 @@ def open_bucket(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
         access_key_id=access_key,
         secret_access_key=secret_key,
         virtual_hosted_style_request=False,
+        unsigned_payload=not sign_payload,
         client_options={
             "allow_http": settings.s3_endpoint.startswith("http://"),
             "timeout": REQUEST_TIMEOUT,
