@@ -101,7 +101,7 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
     author = Author(f"/lykta/ingest/{settings.replica}", new_id("run", clock).removeprefix("run_"))
     announcements = Announcements(messaging, clock)
     rules = UploadRules(settings.upload_parallel, settings.stored_retry_seconds, author.source)
-    store = open_bucket(settings, settings.bucket_footage)
+    store = open_bucket(settings, settings.bucket_footage, sign_payload=False)
     signer = Signer.from_file(settings.seal_signing_key_file)
     uploader = Uploader((journal, commit), store, announcements, signer, clock, rules)
     held_keys = HeldCopies.load(settings.state_dir / "media-keys.json")
