@@ -111,8 +111,8 @@ class ObjectStore:
 def open_bucket(settings: ObjectStoreSettings, bucket: str, *, sign_payload: bool = True) -> ObjectStore:
     """Return a bucket of the store; nothing is contacted yet.
 
-    Without `sign_payload` the request is signed and its body is not (SigV4 UNSIGNED-PAYLOAD), which saves a SHA-256 over
-    every body; for objects that carry hashes of their own.
+    Without `sign_payload` the request is signed and its body is not (SigV4 UNSIGNED-PAYLOAD): one SHA-256 less over
+    every body, for objects that carry hashes of their own.
     """
     access_key, secret_key = read_credentials(settings.s3_credentials_file)
     store = S3Store(
