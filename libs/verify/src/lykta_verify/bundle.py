@@ -6,7 +6,7 @@ from lykta_verify.locate import changed_byte, fitting_length
 from lykta_verify.merkle import leaf_hash
 
 SEARCHES = 3
-"""In how many entries of one bundle the changed byte is searched for; the others are named only."""
+"""In how many entries of one bundle the changed byte or length is searched for; the others are named only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,15 @@ def diagnose(bundle: bytes, leaves: list[bytes], *, whole: bool) -> list[Damage]
         if end <= len(bundle) and leaf_hash(bundle[start:end]) == leaf:
             offset = end
             continue
-        length = fitting_length(bundle[start : start + 0xFFFF], leaf)
+        search = len(damages) < SEARCHES
+        length = fitting_length(bundle[start : start + 0xFFFF], leaf) if search else None
         if length is not None:
             at = offset if (end - start) >> 8 != length >> 8 else offset + 1
             wrong = f"its length field was changed at byte {at}: it says {end - start}, {length} bytes were logged"
             damages.append(Damage(position, wrong))
             offset = start + length
             continue
-        damages.append(Damage(position, _describe(bundle[start:end], start, leaf, search=len(damages) < SEARCHES)))
+        damages.append(Damage(position, _describe(bundle[start:end], start, leaf, search=search)))
         if end > len(bundle):
             return damages
         offset = end
