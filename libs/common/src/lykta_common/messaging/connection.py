@@ -13,6 +13,7 @@ from faststream.nats.security import NatsUserPassword
 from lykta_contracts.events import CloudEvent
 from lykta_contracts.streams import Durable
 
+from lykta_common.cancellation import obeying
 from lykta_common.config import ServiceSettings, read_secret
 from lykta_common.errors import unavailable
 from lykta_common.logging import get_logger
@@ -86,7 +87,7 @@ class Messaging:
         if not self.connected:
             raise unavailable("NATS")
         try:
-            await self._broker.connection.flush(timeout=2)
+            await obeying(self._broker.connection.flush(timeout=2))
         except NATS_FAILURES as error:
             raise unavailable("NATS") from error
 
@@ -103,7 +104,7 @@ class Messaging:
             raise unavailable("NATS")
         try:
             jetstream = self._broker.connection.jetstream()
-            await jetstream.publish(subject, payload, timeout=PUBLISH_DEADLINE, headers=headers)
+            await obeying(jetstream.publish(subject, payload, timeout=PUBLISH_DEADLINE, headers=headers))
         except NATS_FAILURES as error:
             raise unavailable("NATS JetStream") from error
 
@@ -140,7 +141,7 @@ class Messaging:
         if not self.connected:
             raise unavailable("NATS")
         try:
-            store = await self._broker.connection.jetstream().key_value(name)
+            store = await obeying(self._broker.connection.jetstream().key_value(name))
         except NATS_FAILURES as error:
             raise unavailable(f"the KV bucket {name}") from error
         return KvBucket(name, store, self._reconnects)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import nats.errors
 import nats.js.errors
 
+from lykta_common.cancellation import obeying
 from lykta_common.errors import Code, PlatformError, unavailable
 from lykta_common.logging import get_logger
 
@@ -41,7 +42,7 @@ class KvBucket:
     async def get(self, key: str) -> KvEntry | None:
         """Return the entry of a key; None when there is none."""
         try:
-            entry = await self._store.get(key)
+            entry = await obeying(self._store.get(key))
         except (nats.js.errors.KeyNotFoundError, nats.js.errors.NotFoundError):
             return None
         except _FAILURES as error:
@@ -51,14 +52,14 @@ class KvBucket:
     async def put(self, key: str, value: bytes) -> int:
         """Set a key whatever it held; return the revision."""
         try:
-            return int(await self._store.put(key, value))
+            return int(await obeying(self._store.put(key, value)))
         except _FAILURES as error:
             raise self._away() from error
 
     async def create(self, key: str, value: bytes) -> int:
         """Set a key that must not exist; raises ABORTED CONFLICT when it does."""
         try:
-            return int(await self._store.create(key, value))
+            return int(await obeying(self._store.create(key, value)))
         except nats.js.errors.KeyWrongLastSequenceError as error:
             raise self._conflict(key) from error
         except _FAILURES as error:
@@ -67,7 +68,7 @@ class KvBucket:
     async def update(self, key: str, value: bytes, revision: int) -> int:
         """Set a key that must be at this revision; raises ABORTED CONFLICT when it is not."""
         try:
-            return int(await self._store.update(key, value, last=revision))
+            return int(await obeying(self._store.update(key, value, last=revision)))
         except nats.js.errors.KeyWrongLastSequenceError as error:
             raise self._conflict(key) from error
         except _FAILURES as error:
@@ -76,7 +77,7 @@ class KvBucket:
     async def delete(self, key: str, revision: int | None = None) -> None:
         """Delete a key, at this revision when given; deleting a missing key changes nothing."""
         try:
-            await self._store.delete(key, last=revision)
+            await obeying(self._store.delete(key, last=revision))
         except nats.js.errors.KeyWrongLastSequenceError as error:
             raise self._conflict(key) from error
         except _FAILURES as error:
@@ -85,7 +86,7 @@ class KvBucket:
     async def keys(self) -> list[str]:
         """Return every key that has a value."""
         try:
-            return list(await self._store.keys())
+            return list(await obeying(self._store.keys()))
         except nats.js.errors.NoKeysError:
             return []
         except _FAILURES as error:
@@ -117,7 +118,7 @@ class KvBucket:
         on_current: Callable[[], None] | None,
     ) -> None:
         again.clear()
-        watcher = await self._store.watchall()
+        watcher = await obeying(self._store.watchall())
         silent_since = asyncio.get_running_loop().time()
         try:
             while not again.is_set():
@@ -125,7 +126,7 @@ class KvBucket:
                 if now - silent_since > RESYNC_SECONDS:
                     return
                 try:
-                    entry = await watcher.updates(timeout=1.0)
+                    entry = await obeying(watcher.updates(timeout=1.0))
                 except TimeoutError:
                     continue
                 silent_since = now
