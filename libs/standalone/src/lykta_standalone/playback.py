@@ -46,6 +46,8 @@ class Playback:
     realtime: bool = False
     clock: Clock = field(default_factory=SystemClock)
     revoked: pb2.Revoked | None = None
+    _due: float = field(default=0.0, init=False)
+    """When the newest fragment has been played, on the clock's monotonic scale; 0 when there is no pace."""
 
     async def items(self) -> AsyncGenerator[pb2.ReadResponse, None]:
         """Yield init, fragment, gap and edge items in order; ends at the end or when the right ends.
@@ -65,10 +67,13 @@ class Playback:
             while (item := await self._next(call)) is not None:
                 if item.HasField("revoked"):
                     self.revoked = item.revoked
+                    # The server ends the stream itself, when its closing entry is in the log.
+                    await self._next(call)
                     return
                 if item.HasField("fragment"):
-                    due = started + (instant(item.fragment.to) - first) / timedelta(seconds=1)
-                    owed.put_nowait(due if self.realtime else 0.0)
+                    if self.realtime:
+                        self._due = started + (instant(item.fragment.to) - first) / timedelta(seconds=1)
+                    owed.put_nowait(self._due)
                 yield item
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error, "storage") from error
@@ -77,9 +82,9 @@ class Playback:
             await _hang_up(call)
 
     async def _next(self, call: Call) -> pb2.ReadResponse | None:
-        limit = SILENCE_SECONDS if not self.realtime else None
+        ahead = max(0.0, self._due - self.clock.monotonic())
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(ahead + SILENCE_SECONDS):
                 item = await call.read()
         except TimeoutError as error:
             raise unavailable("storage") from error
