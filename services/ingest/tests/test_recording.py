@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lykta_common.signing import Verifier
 from lykta_contracts.media import seal_statement
 from lykta_testing.platform import eventually
 from pymerkle import InmemoryTree
+
+pytestmark = pytest.mark.timeout(180)
 
 
 def nal_units(fragment: bytes, init_length: int) -> list[bytes]:
@@ -36,7 +39,7 @@ async def test_a_mandated_camera_is_recorded_bit_exact(rig: Any, recorder_of: An
     await rig.publish_keys()
     await rig.publish(rig.order())
     async with recorder_of(rig):
-        segments = await eventually(lambda: rig.segments_at_least(2), 20, "two segments")
+        segments = await eventually(lambda: rig.segments_at_least(2), 50, "two segments")
     recorded = []
     for index in segments:
         assert (index.controller, index.camera, index.place, index.mandate_id) == ("ks", camera, "torget", "man_1")
@@ -57,7 +60,7 @@ async def test_audio_is_never_set_up(rig: Any, recorder_of: Any, camera: str) ->
     await rig.publish_keys()
     await rig.publish(rig.order())
     async with recorder_of(rig):
-        await eventually(lambda: rig.simulator.stats(camera).frames_sent > 5, 20, "pictures")
+        await eventually(lambda: rig.simulator.stats(camera).frames_sent > 5, 50, "pictures")
         assert rig.simulator.stats(camera).audio_setups == 0
 
 
@@ -66,7 +69,7 @@ async def test_the_hour_root_is_the_rfc_6962_root_of_all_fragments(rig: Any, rec
     await rig.publish_keys()
     await rig.publish(rig.order())
     async with recorder_of(rig):
-        segments = await eventually(lambda: rig.segments_at_least(2), 20, "two segments")
+        segments = await eventually(lambda: rig.segments_at_least(2), 50, "two segments")
     tree = InmemoryTree(algorithm="sha256")
     for index in segments:
         if index.hour == segments[0].hour:
@@ -84,10 +87,10 @@ async def test_a_confirmed_segment_frees_the_spool_and_an_unconfirmed_one_does_n
     await rig.publish_keys()
     await rig.publish(rig.order())
     async with recorder_of(rig, spool_dir=spool, spool_file_bytes=65_536):
-        segments = await eventually(lambda: rig.segments_at_least(1), 20, "a segment")
+        segments = await eventually(lambda: rig.segments_at_least(1), 50, "a segment")
         files = {one.name for one in spool.glob("*.journal")}
         oldest = min(files)
-        await eventually(lambda: rig.segments_at_least(2), 20, "another segment")
+        await eventually(lambda: rig.segments_at_least(2), 50, "another segment")
         assert (spool / oldest).exists()
 
         async def confirmed() -> bool:
@@ -95,7 +98,7 @@ async def test_a_confirmed_segment_frees_the_spool_and_an_unconfirmed_one_does_n
                 await rig.confirm(index)
             return not (spool / oldest).exists()
 
-        await eventually(confirmed, 20, "the oldest spool file to go")
+        await eventually(confirmed, 50, "the oldest spool file to go")
     assert segments
 
 
