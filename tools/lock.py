@@ -17,6 +17,7 @@ OUTPUTS = {
     "tools/requirements-bootstrap.txt": "uv and the build tools, installed by pip before all others",
     "requirements.lock": "what the platform runs with",
     "requirements-dev.lock": "what tests and checks need beyond requirements.lock",
+    "tools/requirements-strangers.txt": "what builds strangers' programs for the tests",
 }
 
 
@@ -59,10 +60,10 @@ def wanted() -> dict[str, str]:
     subprocess.run([str(UV), "lock", "-q", "--upgrade"], cwd=ROOT, check=True)
     bootstrap = export("--only-group", "bootstrap")
     runtime = export("--no-dev", "--group", "bootstrap")
-    everything = export("--all-packages", "--all-groups")
+    everything = export("--all-packages", "--all-groups", "--no-group", "strangers")
     runtime = {name: text for name, text in runtime.items() if not name.startswith("uv==")}
     beyond = {name: text for name, text in everything.items() if name not in runtime and not name.startswith("uv==")}
-    parts = (bootstrap, runtime, beyond)
+    parts = (bootstrap, runtime, beyond, export("--only-group", "strangers"))
     return {path: render(what, pins) for (path, what), pins in zip(OUTPUTS.items(), parts, strict=True)}
 
 

@@ -58,9 +58,8 @@ def member_parts() -> Iterable[Part]:
 
 def parts() -> list[Part]:
     """All parts, in the order they run."""
-    everything = tuple(
-        str(path.relative_to(ROOT)) for path in (ROOT / "tests", *ROOT.glob("*/*/tests")) if path.exists()
-    )
+    folders = (*sorted(ROOT.glob("*/*/tests")), ROOT / "tests")
+    everything = tuple(str(folder.relative_to(ROOT)) for folder in folders if folder.exists())
     return [
         Part("tools", "the checks, generators and runners of this repository", ("tools/tests",), ORDINARY, 180, 2),
         *member_parts(),
@@ -69,7 +68,11 @@ def parts() -> list[Part]:
             "faults", "kills, outages, duplicates and poison while it works", everything, "fault and not foreign", 900
         ),
         Part(
-            "foreign", "strangers' programs agree with ours (age, ffprobe, GStreamer, tlog)", everything, "foreign", 600
+            "foreign",
+            "strangers' programs agree with ours (age, ffprobe, GStreamer, tlog)",
+            everything,
+            "foreign",
+            1000,
         ),
     ]
 
