@@ -115,6 +115,8 @@ def _parameters(text: str) -> dict[str, str]:
 
 def _parameter_sets(text: str) -> tuple[bytes, ...]:
     try:
-        return tuple(nal for part in text.split(",") if part.strip() and (nal := base64.b64decode(part.strip())))
+        return tuple(
+            nal for part in text.split(",") if part.strip() and (nal := base64.b64decode(part.strip(), validate=True))
+        )
     except binascii.Error as error:
         raise malformed("the camera's sprop-parameter-sets are not base64; restart the camera") from error
