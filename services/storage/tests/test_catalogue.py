@@ -154,6 +154,20 @@ async def test_the_catalogue_is_rebuilt_from_the_bucket_alone(world: World) -> N
         assert await rows(storage, segments, fragments, gaps) == from_events
 
 
+async def test_an_object_without_an_event_is_found(running: World) -> None:
+    """A segment whose event was lost is catalogued from its object, and its recorder is told."""
+    (first,) = await running.recorded()
+    lost = await running.recorder(run="02RUN", epoch=first.index.epoch + 1).segment(START + timedelta(seconds=6))
+    await running.bucket.put("footage/ks/torg-1/2026/06/01/12/rubbish", b"no trailer here")
+    await running.clock.advance(timedelta(minutes=11))
+    stored = await running.facts("segment.stored", 2)
+    assert stored[-1].data["segment_id"] == lost.index.segment_id
+    await lost.publish()
+    assert await running.stubs.catalogue.ListFootage(_list_request(), **bearer())
+    async with running.wired() as storage:
+        assert await storage.catalogue.reconcile(timedelta(hours=2)) == 0
+
+
 async def test_the_command_rebuilds(world: World) -> None:
     """`python -m lykta_storage rebuild` says what it found, and fails when it had to refuse an object."""
     async with world.service():

@@ -98,7 +98,14 @@ class Storage:
             clock=clock,
             source=source,
         )
-        self.catalogue = Catalogue(self.footage, outside.bucket, self.retention, clock, source)
+        self.catalogue = Catalogue(
+            store=self.footage,
+            hours=hours,
+            bucket=outside.bucket,
+            retention=self.retention,
+            clock=clock,
+            source=source,
+        )
         recorder = Verifier.from_file(settings.recorder_key_file)
         self.sealing = Sealing(self.footage, SealStore(outside.database), trail, recorder, clock)
         self.coverage = Coverage(self.footage, terms, clock)
@@ -134,6 +141,7 @@ class Storage:
             tasks.create_task(listen_for_revocations(messaging, self.revocations), name="revocations"),
             tasks.create_task(self.keys.run(bucket, settings.key_horizon_hours), name="media-keys"),
             tasks.create_task(self.retention.keep_running(telemetry, settings.retention_seconds), name="retention"),
+            tasks.create_task(self.catalogue.keep_reconciled(telemetry), name="reconciliation"),
             tasks.create_task(self.sealing.keep_running(telemetry, settings.sealing_seconds), name="sealing"),
         ]
 

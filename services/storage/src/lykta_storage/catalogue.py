@@ -3,27 +3,33 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from lykta_common.clock import Clock
 from lykta_common.errors import Code, PlatformError, invalid
 from lykta_common.logging import get_logger
 from lykta_common.objectstore import ObjectInfo, ObjectStore
-from lykta_common.telemetry import traceparent
+from lykta_common.telemetry import Telemetry, traceparent
 from lykta_contracts.events import CloudEvent, GapDeclared, SegmentRecorded, SegmentStored, new_event
 from lykta_contracts.ids import is_slug, segment_id
 from lykta_contracts.instants import hour_of, to_ms
-from lykta_contracts.media import SegmentIndex, object_key, read_trailer
+from lykta_contracts.media import SegmentIndex, hour_prefix, object_key, read_trailer
 from lykta_contracts.model import Message
 from pydantic import ValidationError
 
 from lykta_storage.domain.footage import LONGEST_FRAGMENT_MS, CameraHour, SegmentState
 from lykta_storage.retention import Retention
 from lykta_storage.store.footage import FootageStore, SegmentObject
+from lykta_storage.store.hours import HourStore
 
 log = get_logger(__name__)
 
 ROOT: Final = "footage/"
+FIRST_LOOK: Final = timedelta(hours=24)
+LATER_LOOKS: Final = timedelta(hours=2)
+RECONCILE_SECONDS: Final = 600.0
+RETRY_SECONDS: Final = 30.0
 _TAIL_BYTES: Final = 32 * 1024
 
 
@@ -39,9 +45,17 @@ class Catalogue:
     """Writes the catalogue; idempotent in everything."""
 
     def __init__(
-        self, store: FootageStore, bucket: ObjectStore, retention: Retention, clock: Clock, source: str
+        self,
+        *,
+        store: FootageStore,
+        hours: HourStore,
+        bucket: ObjectStore,
+        retention: Retention,
+        clock: Clock,
+        source: str,
     ) -> None:
         self._store = store
+        self._hours = hours
         self._bucket = bucket
         self._retention = retention
         self._clock = clock
@@ -61,18 +75,49 @@ class Catalogue:
         """Take in every object of the bucket by its trailer; rows that exist are left as they are."""
         segments = refused = 0
         async for found in self._bucket.list(ROOT):
-            try:
-                index = await self._read_index(found)
-                check_index(index, found.key, found.size_bytes)
-                await self._keep(index, found, exists=True)
-            except PlatformError as error:
-                if error.retryable:
-                    raise
-                log.error("object_refused", key=found.key, reason=error.reason, error=error.message)
-                refused += 1
-            else:
+            if await self._take_in(found, announce=False):
                 segments += 1
+            else:
+                refused += 1
         return Rebuilt(segments, refused)
+
+    async def keep_reconciled(self, telemetry: Telemetry) -> None:
+        """Find objects whose events were lost, round after round until cancelled: a day back first, then two hours."""
+        back = FIRST_LOOK
+        while True:
+            try:
+                with telemetry.span("reconciliation round"):
+                    await self.reconcile(back)
+                back, pause = LATER_LOOKS, RECONCILE_SECONDS
+            except PlatformError as error:
+                log.warning("reconciliation_waiting", reason=error.reason, error=error.message)
+                pause = RETRY_SECONDS
+            await self._clock.sleep(pause)
+
+    async def reconcile(self, back: timedelta) -> int:
+        """Take in objects of the hours up to now that are not in the catalogue; return how many there were."""
+        now, found = self._clock.now(), 0
+        first = hour_of(now - back)
+        for hour in await self._hours.open_until(hour_of(now)):
+            if hour.hour < first:
+                continue
+            known, prefix = set(await self._hours.segment_ids(hour)), hour_prefix(*hour)
+            async for entry in self._bucket.list(prefix):
+                if entry.key.removeprefix(prefix) not in known:
+                    found += await self._take_in(entry, announce=True)
+        return found
+
+    async def _take_in(self, found: ObjectInfo, announce: bool) -> bool:
+        try:
+            index = await self._read_index(found)
+            check_index(index, found.key, found.size_bytes)
+            await self._keep(index, found, self._stored(index, traceparent()) if announce else None, exists=True)
+        except PlatformError as error:
+            if error.retryable:
+                raise
+            log.error("object_refused", key=found.key, reason=error.reason, error=error.message)
+            return False
+        return True
 
     async def _recorded(self, event: CloudEvent, data: SegmentRecorded) -> None:
         if data.bucket != self._bucket.bucket:
@@ -83,10 +128,13 @@ class Catalogue:
         if found is not None and found.size_bytes != data.size_bytes:
             message = f"the object {data.key} has {found.size_bytes} bytes, its event says {data.size_bytes}"
             raise PlatformError(Code.FAILED_PRECONDITION, "INTEGRITY", message)
+        stored = self._stored(index, traceparent() or event.traceparent)
+        await self._keep(index, ObjectInfo(data.key, data.size_bytes), stored, exists=found is not None)
+
+    def _stored(self, index: SegmentIndex, trace: str) -> CloudEvent:
         fact = SegmentStored(controller=index.controller, camera=index.camera, segment_id=index.segment_id)
         name = f"segment.stored:{index.controller}:{index.segment_id}"
-        stored = new_event(fact, name, self._source, self._clock.now(), traceparent() or event.traceparent)
-        await self._keep(index, ObjectInfo(data.key, data.size_bytes), stored, exists=found is not None)
+        return new_event(fact, name, self._source, self._clock.now(), trace)
 
     async def _object(self, key: str, index: SegmentIndex) -> ObjectInfo | None:
         """HEAD the object; None when it is missing because its hour was deleted."""
