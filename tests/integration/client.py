@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,14 @@ def instant(at: Timestamp) -> datetime:
 class Client:
     """Calls of one workload; `ask` speaks for a person when one is named.
 
-    With `patience` (seconds) a unary call is made again while its service is away.
+    With `patience` (seconds) a unary call is made again while its service is away; `traceparent` (W3C) goes with every
+    call.
     """
 
     def __init__(self, platform: PlatformFile, workload: str, files: tuple[Path, Path] | None = None) -> None:
         self.platform = platform
         self.patience = 0.0
+        self.traceparent = ""
         self._workload = workload
         self._files = files
         self._channels: dict[str, grpc.Channel] = {}
@@ -121,6 +124,8 @@ class Client:
         if person:
             token = person if "." in person else self.token(person)
             found.append(("authorization", f"Bearer {token}"))
+        if self.traceparent:
+            found.append(("traceparent", self.traceparent))
         if grant:
             found.append(("lykta-grant", grant))
         return tuple(found)
@@ -204,8 +209,16 @@ def played(client: Client, person: str, opened: Any, *, grant: str = "", seconds
         requests.put(None)
 
 
-def granted(client: Client, cameras: tuple[str, ...], interval: tuple[datetime, datetime]) -> str:
-    """Have anna ask for playback in a new case of `ks` and bertil approve it; returns the grant token."""
+@dataclass(frozen=True)
+class Grant:
+    """An issued grant: its id and its token."""
+
+    grant_id: str
+    token: str
+
+
+def granted(client: Client, cameras: tuple[str, ...], interval: tuple[datetime, datetime]) -> Grant:
+    """Have anna ask for playback in a new case of `ks`, and bertil approve it."""
     opened = client.ask(
         "CaseService.Open", cases.CaseServiceOpenRequest(controller="ks", reference="T-1", purpose="a test"), "anna"
     )
@@ -213,6 +226,7 @@ def granted(client: Client, cameras: tuple[str, ...], interval: tuple[datetime, 
         case_id=opened.case.case_id, cameras=cameras, actions=["footage.playback"], to=stamp(interval[1])
     )
     getattr(wanted, "from").CopyFrom(stamp(interval[0]))
-    grant_id = client.ask("GrantService.Request", wanted, "anna").grant.grant_id
+    grant_id = str(client.ask("GrantService.Request", wanted, "anna").grant.grant_id)
     client.ask("GrantService.Approve", cases.GrantServiceApproveRequest(grant_id=grant_id), "bertil")
-    return str(client.ask("GrantService.Token", cases.GrantServiceTokenRequest(grant_id=grant_id), "anna").token)
+    answer = client.ask("GrantService.Token", cases.GrantServiceTokenRequest(grant_id=grant_id), "anna")
+    return Grant(grant_id, str(answer.token))

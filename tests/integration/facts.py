@@ -39,20 +39,23 @@ class Stored:
 
 
 @asynccontextmanager
-async def as_user(platform: PlatformFile, user: str, workload: str = "test-tool") -> AsyncIterator[NatsClient]:
-    """Connect to NATS as one of the platform's users for the block."""
+async def as_user(
+    platform: PlatformFile, user: str, workload: str = "test-tool", refused: list[Exception] | None = None
+) -> AsyncIterator[NatsClient]:
+    """Connect to NATS as one of the platform's users for the block; what the server refuses is added to `refused`."""
     certificate = platform.clients[workload]
     context = ssl.create_default_context(cafile=platform.ca_file)
     context.load_cert_chain(certificate.certificate_file, certificate.key_file)
     known = platform.nats_users.get(user)
     file = Path(known.password_file) if known else Path(platform.state_dir) / "secrets" / f"nats-{user}"
 
-    async def ignored(error: Exception) -> None:
-        """Take what the server says of refused subjects; the call that caused it times out."""
+    async def told(error: Exception) -> None:
+        if refused is not None:
+            refused.append(error)
 
     client = await nats.connect(
         platform.nats_url, user=user, password=file.read_text().strip(), tls=context, inbox_prefix=f"_INBOX.{user}",
-        connect_timeout=5, max_reconnect_attempts=2, error_cb=ignored,
+        connect_timeout=5, max_reconnect_attempts=2, error_cb=told,
     )  # fmt: skip
     try:
         yield client

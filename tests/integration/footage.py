@@ -64,31 +64,31 @@ class SentGop:
 
 
 class Bucket:
-    """The footage bucket, read with the reader's credentials of `platform.json`."""
+    """The buckets, footage and log, read with the reader's credentials of `platform.json`."""
 
     def __init__(self, client: Client) -> None:
         platform = client.platform
         keys = json.loads(Path(platform.s3_credentials_file).read_text())
         url = urlsplit(platform.s3_endpoint)
         self._client = client
-        self._bucket = platform.s3_buckets["footage"]
+        self._buckets = platform.s3_buckets
         self._s3 = Minio(
             url.netloc, access_key=keys["access_key"], secret_key=keys["secret_key"], secure=url.scheme == "https"
         )
         self._identities: dict[tuple[str, str, str], str] = {}
 
-    def object(self, key: str) -> bytes:
-        """Return the bytes of an object."""
-        answer = self._s3.get_object(self._bucket, key)
+    def object(self, key: str, use: str = "footage") -> bytes:
+        """Return the bytes of an object; `use` names the bucket as `platform.json` does."""
+        answer = self._s3.get_object(self._buckets[use], key)
         try:
             return bytes(answer.read())
         finally:
             answer.close()
             answer.release_conn()
 
-    def keys(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str, use: str = "footage") -> list[str]:
         """Return the keys below a prefix."""
-        return [str(one.object_name) for one in self._s3.list_objects(self._bucket, prefix, recursive=True)]
+        return [str(one.object_name) for one in self._s3.list_objects(self._buckets[use], prefix, recursive=True)]
 
     def identity(self, controller: str, camera: str, hour: str) -> str:
         """Return the private half of a camera-hour key (a test tool's right)."""

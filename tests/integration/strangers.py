@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -70,13 +72,19 @@ class ForeignCamera:
         return f"rtsp://{self.username}:{self.password}@127.0.0.1:{self.port}/torg"
 
 
-@contextmanager
-def gstreamer_camera(film: Path) -> Iterator[ForeignCamera]:
-    """Serve a film as an RTSP camera with Digest authentication for the block; skips where GStreamer is missing."""
+def missing_gstreamer() -> str:
+    """Say what to install for the foreign camera; empty when all is there."""
     check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     packages = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
-    if not DEBIAN_PYTHON.exists() or run([DEBIAN_PYTHON, "-W", "ignore", "-c", check]).returncode != 0:
-        pytest.skip(f"GStreamer's RTSP server is missing: apt-get install {packages}")
+    if DEBIAN_PYTHON.exists() and run([DEBIAN_PYTHON, "-W", "ignore", "-c", check]).returncode == 0:
+        return ""
+    return f"GStreamer's RTSP server is missing: apt-get install {packages}"
+
+
+@contextmanager
+def gstreamer_camera(film: Path) -> Iterator[ForeignCamera]:
+    """Serve a film as an RTSP camera with Digest authentication for the block."""
+    password = secrets.token_hex(8)
     camera = subprocess.Popen(
         [str(DEBIAN_PYTHON), "-W", "ignore", str(CAMERA_SCRIPT), str(film)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, start_new_session=True,
@@ -84,9 +92,18 @@ def gstreamer_camera(film: Path) -> Iterator[ForeignCamera]:
     try:
         assert camera.stdin is not None
         assert camera.stdout is not None
-        camera.stdin.write(b"lykta lampa-9\n")
+        camera.stdin.write(f"lykta {password}\n".encode())
         camera.stdin.flush()
-        yield ForeignCamera(int(camera.stdout.readline()), "lykta", "lampa-9")
+        yield ForeignCamera(int(camera.stdout.readline()), "lykta", password)
     finally:
         camera.kill()
         camera.communicate()
+
+
+def tessera_fsck() -> str:
+    """Return the path of Tessera's fsck, built by the tests of the log; skips where it is not there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    found = sorted((cache / "lykta" / "tools").glob("fsck-*/fsck"))
+    if not found:
+        pytest.skip("Tessera's fsck is missing: pytest services/audit/tests/test_foreign.py builds it with Go")
+    return str(found[-1])

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lykta.ingest.v1 import session_service_pb2 as sessions
+
 from tests.integration.client import Client, instant
 from tests.integration.facts import events
 from tests.integration.footage import Bucket, SentGop, StoredFragment, coverage, gaps, listed, match, sent_gops
@@ -58,6 +60,16 @@ class Witness:
         """When the first segment began, unix seconds."""
         return float(getattr(self.listed()[0], "from").ToMilliseconds() / 1000)
 
+    def recorded_to(self) -> float:
+        """Return until when the recorder has the camera on its spool, unix seconds."""
+        request = sessions.GetRequest(controller="ks", camera=self.camera)
+        session = self.tool.ask("SessionService.Get", request).session
+        return float(session.recorded_to.ToMilliseconds() / 1000)
+
+    def is_recorded(self) -> None:
+        """Wait until the camera is being recorded."""
+        eventually(lambda: time.time() - self.recorded_to() < 3, 60, f"recording of {self.camera}")
+
     def acknowledged(self) -> set[str]:
         """Return the ids of the segments whose recording was stated as a fact."""
         found = events(self.platform.file, "FOOTAGE", "segment.recorded")
@@ -69,6 +81,8 @@ class Witness:
         """Wait until a segment that begins after an instant (unix seconds) is listed, and return it."""
 
         def found() -> Any:
+            if at >= time.time():
+                return None
             segments = self.listed(since=datetime.fromtimestamp(at, UTC))
             return next((one for one in segments if instant(getattr(one, "from")).timestamp() > at), None)
 

@@ -27,6 +27,8 @@ FAULT_SECONDS = 8.0
 def test_a_camera_that_stops(kind: str, causes: set[int], platform: Platform, witnesses: list[Witness]) -> None:
     """A camera that stops sending is reported lost, its silence is a gap of its own doing, and recording comes back."""
     witness, other = witnesses
+    for one in witnesses:
+        one.is_recorded()
     seen, at = newest(platform.file, "CAMERA"), time.time()
     if kind == "disconnect":
         platform.fault(witness.camera, kind)
@@ -52,6 +54,7 @@ def test_a_camera_that_stops(kind: str, causes: set[int], platform: Platform, wi
 def test_lost_packets_are_told(platform: Platform, witnesses: list[Witness]) -> None:
     """A camera whose packets get lost is recorded on, and the fragments concerned say so."""
     witness = witnesses[0]
+    witness.is_recorded()
     at = time.time()
     platform.fault(witness.camera, "drop", probability=0.05, seconds=4)
     witness.stored_from(at + 5)
@@ -70,6 +73,7 @@ def test_lost_packets_are_told(platform: Platform, witnesses: list[Witness]) -> 
 def test_a_wrong_clock_is_told(platform: Platform, witnesses: list[Witness]) -> None:
     """A camera whose clock is off is reported with how much, and goes on being recorded on the platform's time."""
     witness = witnesses[0]
+    witness.is_recorded()
     seen, at = newest(platform.file, "CAMERA"), time.time()
     platform.fault(witness.camera, "clock", offset_s=-90.0)
 

@@ -1,0 +1,134 @@
+"""An operator's traces: from the camera's part to the incident's event, from a request to the bytes, and no secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lykta.analytics.v1 import incident_service_pb2 as incidents
+from lykta.storage.v1 import playback_service_pb2 as playback
+
+from tests.integration.client import Client, granted, instant, played, stamp
+from tests.integration.facts import events
+from tests.integration.footage import listed
+from tests.integration.harness import Platform, eventually
+from tests.integration.telemetry import Receiver, SeenSpan
+
+CAMERA = "tradgardstorget-1"
+
+
+@pytest.fixture(scope="module")
+def segment(platform: Platform, tool: Client) -> Any:
+    """The first stored segment."""
+    return eventually(lambda: listed(tool, CAMERA), 60, "a stored segment", every=0.5)[0]
+
+
+def trace_of(event: dict[str, Any]) -> str:
+    """Return the trace id of a CloudEvent."""
+    found = re.fullmatch(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", event["traceparent"])
+    assert found, f"no trace context: {event['traceparent']!r}"
+    return found[1]
+
+
+def hangs_together(spans: list[SeenSpan], root: str = "") -> bool:
+    """Say whether every span of a trace has its parent in it; `root` is a parent outside."""
+    known = {span.span_id for span in spans}
+    return all(span.parent_id in known or span.parent_id in ("", root) for span in spans)
+
+
+def test_one_trace_from_part_to_incident(platform: Platform, client: Client, collector: Receiver) -> None:
+    """The trace that a recorder begins with a part goes through analytics to the incident's event, without a seam."""
+    book = incidents.ListRequest(controller="ks")
+    eventually(lambda: client.ask("IncidentService.List", book, "olle").incidents, 90, "an incident", every=0.5)
+    opened = eventually(lambda: events(platform.file, "INCIDENT", "incident.opened"), 30, "its event")[0]
+    trace = trace_of(opened)
+
+    def arrived() -> list[SeenSpan]:
+        spans = collector.traces().get(trace, [])
+        return spans if {"lykta-ingest", "lykta-analytics"} <= {span.service for span in spans} else []
+
+    spans = eventually(arrived, 30, "spans of recorder and analytics in the trace of the incident", every=0.5)
+    assert hangs_together(spans), spans
+
+
+def test_one_trace_from_part_to_catalogue(platform: Platform, collector: Receiver, segment: Any) -> None:
+    """The trace of a segment goes from the recorder to the catalogue, and both facts carry it."""
+    recorded = {
+        event["data"]["index"]["segment_id"]: event for event in events(platform.file, "FOOTAGE", "segment.recorded")
+    }[segment.segment_id]
+    stored = {event["data"]["segment_id"]: event for event in events(platform.file, "FOOTAGE", "segment.stored")}
+    trace = trace_of(recorded)
+    assert trace_of(stored[segment.segment_id]) == trace
+
+    def arrived() -> bool:
+        return "lykta-storage" in {span.service for span in collector.traces().get(trace, [])}
+
+    eventually(arrived, 30, "the catalogue's span in the trace of the segment", every=0.5)
+
+
+def test_one_trace_from_request_to_bytes(client: Client, collector: Receiver, segment: Any) -> None:
+    """A playback's trace holds the decision, the log entry and the reading, under the caller's own trace."""
+    start, end = instant(getattr(segment, "from")), instant(segment.to)
+    second = timedelta(seconds=1)
+    grant = granted(client, (CAMERA,), (start - second, end + second))
+    trace, caller = secrets.token_hex(16), secrets.token_hex(8)
+    opened = playback.Open(controller="ks", camera=CAMERA, to=stamp(end))
+    getattr(opened, "from").CopyFrom(stamp(start))
+    client.traceparent = f"00-{trace}-{caller}-01"
+    try:
+        answers = list(played(client, "anna", opened, grant=grant.token))
+    finally:
+        client.traceparent = ""
+    assert sum(len(one.fragment.bytes) for one in answers) > 0
+
+    def arrived() -> list[SeenSpan]:
+        spans = collector.traces().get(trace, [])
+        wanted = {"lykta-storage", "lykta-access-control", "lykta-audit"}
+        return spans if wanted <= {span.service for span in spans} else []
+
+    spans = eventually(arrived, 30, "spans of storage, access-control and audit in one trace", every=0.5)
+    names = {(span.service, span.name.strip("/")) for span in spans}
+    assert ("lykta-storage", "lykta.storage.v1.PlaybackService/Read") in names
+    assert ("lykta-access-control", "lykta.access_control.v1.PolicyService/Authorize") in names
+    assert ("lykta-audit", "lykta.audit.v1.LogService/Append") in names
+    eventually(lambda: hangs_together(collector.traces()[trace], caller), 15, "the parents of all spans")
+
+
+def test_spans_tell_no_secrets(platform: Platform, client: Client, collector: Receiver, segment: Any) -> None:
+    """No span names a person or a purpose, and none holds a token, a password or a camera's address."""
+    time.sleep(1.5)
+    names = set(platform.file.people) | {"Anna Berg", "Bertil Holm", "Karin Ek"}
+    words = re.compile(r"\b(" + "|".join(map(re.escape, sorted(names))) + r")\b", re.IGNORECASE)
+    secret = re.compile("|".join(map(re.escape, sorted(passwords(platform)))))
+    telling = re.compile(r"eyJ[A-Za-z0-9_-]{8,}|rtsp://|AGE-SECRET-KEY|BEGIN [A-Z ]*PRIVATE KEY")
+    spans = collector.spans()
+    assert len(spans) > 20
+    for span in spans:
+        for key, value in {**span.attributes, "name": span.name}.items():
+            found = words.search(value) or secret.search(value) or telling.search(value)
+            assert not found, f"{span.service} {span.name}: {key} tells {key if found is None else '…'}"
+
+
+def passwords(platform: Platform) -> set[str]:
+    """Return every password of this platform's secret files."""
+    found = set()
+    for file in (platform.state_dir / "secrets").iterdir():
+        if file.suffix == ".json":
+            found |= strings(json.loads(file.read_text()))
+        elif file.is_file() and file.suffix == "":
+            found.add(file.read_text().strip())
+    return {one for one in found if len(one) >= 12 and "/" not in one}
+
+
+def strings(value: Any) -> set[str]:
+    """Return every string below a JSON value."""
+    if isinstance(value, dict):
+        return {one for part in value.values() for one in strings(part)}
+    if isinstance(value, list):
+        return {one for part in value for one in strings(part)}
+    return {value} if isinstance(value, str) else set()
