@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,9 +25,10 @@ from lykta.access_control.v1 import mandate_service_pb2 as mandate_pb
 from lykta.access_control.v1 import mandate_service_pb2_grpc as mandate_rpc
 from lykta.access_control.v1 import policy_service_pb2 as policy_pb
 from lykta.access_control.v1 import policy_service_pb2_grpc as policy_rpc
-from lykta_access_control.app import SERVICE
+from lykta_access_control.app import MIGRATIONS, SERVICE
 from lykta_access_control.config import Settings
 from lykta_common.clock import Clock
+from lykta_common.database import Database, open_database
 from lykta_common.identity import bearer_metadata
 from lykta_common.rpc import open_channel
 from lykta_common.signing import Verifier, new_key_pair
@@ -190,6 +191,10 @@ class World:
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        """Open the service's database behind its back."""
+        return open_database(self.settings().database_url, MIGRATIONS)
 
     @asynccontextmanager
     async def second_replica(self) -> AsyncIterator[Stubs]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from lykta_access_control.store import relay as relay_module
+from lykta_access_control.store.tables import orders
 from lykta_testing.clock import ManualClock
 from lykta_testing.platform import eventually
+from sqlalchemy import select, update
 
 
 @pytest.fixture
@@ -63,9 +65,8 @@ async def test_a_newer_order_in_the_bucket_is_never_replaced(world: Any) -> None
         await world.populate()
         mandate = await world.live()
         await eventually(lambda: wire.order("ks.torget-1"))
-        rows = world.settings().state_dir / "rows.db"
-        copy = rows.with_name("copy.db")
-        await _copy(str(rows), str(copy))
+        async with world.database() as database, database.reading() as connection:
+            copy = (await connection.execute(select(orders))).mappings().one()
         await world.end(mandate.mandate_id)
 
         async def ended() -> Any:
@@ -73,9 +74,8 @@ async def test_a_newer_order_in_the_bucket_is_never_replaced(world: Any) -> None
             return order if order.status == "ended" else None
 
         newest = await eventually(ended)
-    for name in ("rows.db", "rows.db-wal", "rows.db-shm"):
-        rows.with_name(name).unlink(missing_ok=True)
-    copy.rename(rows)
+    async with world.database() as database, database.transaction() as connection:
+        await connection.execute(update(orders).values(**copy))
     async with world.service(), world.wire() as wire:
         await world.add_camera("ada", "ks", "torget-3")
         await world.live(cameras=["torget-3"])
@@ -121,15 +121,3 @@ async def test_without_nats_everything_is_decided_and_published_later(world: Any
             assert order.mandate.mandate_id == mandate.mandate_id
             entries = await wire.entries("grant.approve")
         assert sum(entry["action"] == "mandate.approve" for entry in entries) == 1
-
-
-async def _copy(source: str, target: str) -> None:
-    import sqlite3
-
-    def run() -> None:
-        with sqlite3.connect(source) as a, sqlite3.connect(target) as b:
-            a.backup(b)
-        a.close()
-        b.close()
-
-    await asyncio.to_thread(run)
