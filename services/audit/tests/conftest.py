@@ -29,6 +29,7 @@ from lykta_common.signing import Signer, new_key_pair
 from lykta_common.telemetry import Telemetry
 from lykta_contracts.audit import Actor, AuditRecord
 from lykta_testing.platform import Backbone, eventually, open_platform
+from sqlalchemy import Executable
 
 pytest_plugins = ["lykta_testing.fixtures"]
 
@@ -91,11 +92,12 @@ class Harness:
     vkey: str
     telemetry: Telemetry
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+    database_name: str = "audit"
 
     def settings(self, replica: str = "0", **more: Any) -> Settings:
         """Settings of the service; all replicas share one database."""
         values = {
-            "database_url": self.backbone.database_url("audit"),
+            "database_url": self.backbone.database_url(self.database_name),
             "origin": ORIGIN,
             "signing_key_file": self.backbone.directory / "log.pem",
             "access_control_address": f"127.0.0.1:{self.policy_port}",
@@ -158,6 +160,12 @@ class Harness:
     def database(self) -> AbstractAsyncContextManager[Database]:
         """Open the service's database behind its back."""
         return open_database(self.settings().database_url, MIGRATIONS)
+
+    async def change(self, *statements: Executable) -> None:
+        """Change the database behind the service's back."""
+        async with self.database() as database, database.transaction() as connection:
+            for statement in statements:
+                await connection.execute(statement)
 
     async def download(self, directory: Path) -> Path:
         """Copy the published log from the bucket."""

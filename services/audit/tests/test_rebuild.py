@@ -18,9 +18,8 @@ async def test_a_lost_database_is_made_anew_from_the_bucket(harness: Any) -> Non
     settings = harness.settings()
     with pytest.raises(PlatformError, match="not empty"):
         await rebuild_database(settings, SystemClock())
-    for left in harness.backbone.directory.glob("audit.db*"):
-        left.unlink()
-    assert await rebuild_database(settings, SystemClock()) == 600
+    harness.database_name = "new"
+    assert await rebuild_database(harness.settings(), SystemClock()) == 600
     async with harness.service(), harness.stub() as stub:
         assert (await stub.Append(harness.batch(0, 600))).receipts == receipts
         assert (await stub.Append(harness.batch(600, 601))).receipts[0].index == 600
@@ -36,8 +35,8 @@ async def test_nothing_is_rebuilt_from_a_log_that_does_not_hold(harness: Any) ->
     async with harness.service(), harness.stub() as stub:
         await stub.Append(harness.batch(0, 3))
         await stub.GetCheckpoint(pb.GetCheckpointRequest(min_size=3), timeout=25)
-    for left in harness.backbone.directory.glob("audit.db*"):
-        left.unlink()
+    harness.database_name = "new"
+    settings = harness.settings()
     path = "tile/entries/000.p/3"
     good, note = await bucket.get(path), await bucket.get("checkpoint")
     for name, payload in (
