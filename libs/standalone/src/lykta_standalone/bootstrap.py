@@ -52,7 +52,8 @@ async def bootstrap_nats(url: str, password_file: Path, tls: TlsFiles, replicas:
                     durable_name=durable.name,
                     filter_subjects=list(durable.filters),
                     ack_policy=api.AckPolicy.EXPLICIT,
-                    max_deliver=durable.max_deliver,
+                    # The consumer counts failures itself, because an outage must not use up a message.
+                    max_deliver=-1,
                     ack_wait=durable.ack_wait.total_seconds(),
                 ),
             )

@@ -80,6 +80,10 @@ class Collector:
         self._connection = connection
         self._conditions = conditions
 
+    def first(self) -> Snapshot:
+        """Return what is known without asking anybody: the processes."""
+        return Snapshot(datetime.now(UTC).isoformat(timespec="seconds"), tuple(self._conditions()))
+
     async def snapshot(self) -> Snapshot:
         """Collect one snapshot; takes at most a few seconds and raises nothing for a service that is away."""
         services = list(self._connection.platform.grpc)

@@ -51,6 +51,9 @@ async def running_platform(options: UpOptions, display: Display) -> AsyncIterato
     ):
         if "access-control" in supervisor.platform_file().grpc:
             await _found(supervisor, connection, display)
+        collector = Collector(connection, lambda: supervisor.conditions)
+        # Before platform.json: who finds the one can read the other.
+        write_atomically(supervisor.layout.status_file, collector.first().to_json())
         supervisor.announce()
         yield supervisor, connection
 
