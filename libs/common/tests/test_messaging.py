@@ -7,7 +7,7 @@ import nats
 import pytest
 from lykta_common.config import ServiceSettings
 from lykta_common.errors import Code, PlatformError
-from lykta_common.messaging import CoreMessage, KvEntry, open_messaging
+from lykta_common.messaging import CoreMessage, KvEntry, consume, open_messaging
 from lykta_common.tls import client_context
 from lykta_contracts.events import CloudEvent, GapDeclared, new_event
 from lykta_contracts.media import GapCause
@@ -89,6 +89,24 @@ async def test_a_failed_message_comes_again(nats_backbone: Backbone) -> None:
     await exchange(nats_backbone, handler, gap("g1"), expected=3)
     assert handler.seen == ["g1", "g1", "g1"]
     assert await dead_letters(nats_backbone) == []
+
+
+async def test_an_outage_uses_up_no_message_and_a_defect_does(
+    nats_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a dependency is away the message stays; a handler that keeps failing gives it up at the limit."""
+    monkeypatch.setattr(consume, "RETRY_FIRST", 0.01)
+    away = PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", "away")
+    limit = STORAGE_FOOTAGE.max_failures
+    outage = Recorder(*[away] * (2 * limit))
+    await exchange(nats_backbone, outage, gap("g1"), expected=2 * limit + 1)
+    assert await dead_letters(nats_backbone) == []
+    defect = Recorder(*[ValueError("a defect")] * (2 * limit))
+    await exchange(nats_backbone, defect, gap("g2"), expected=limit)
+    assert defect.seen == ["g2"] * limit
+    [letter] = await dead_letters(nats_backbone)
+    assert letter.headers is not None
+    assert letter.headers["Lykta-Reason"] == "INTERNAL"
 
 
 async def test_a_message_that_can_never_be_handled_is_kept_with_the_reason(nats_backbone: Backbone) -> None:

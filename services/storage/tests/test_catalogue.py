@@ -63,7 +63,7 @@ async def test_an_event_before_its_object_waits_for_it(running: World) -> None:
 
 async def test_an_event_for_a_missing_object_is_dead_lettered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object that never comes leaves a dead letter that says so, and no row."""
-    monkeypatch.setattr("lykta_storage.app.STORAGE_FOOTAGE", replace(STORAGE_FOOTAGE, max_deliver=2))
+    monkeypatch.setattr("lykta_storage.app.STORAGE_FOOTAGE", replace(STORAGE_FOOTAGE, max_failures=2))
     async with world.service():
         await world.order()
         made = await world.recorder().segment(START, upload=False)

@@ -23,13 +23,16 @@ class Stream:
 
 @dataclass(frozen=True)
 class Durable:
-    """A durable pull consumer; `filters` are subject filters within its stream."""
+    """A durable pull consumer; `filters` are subject filters within its stream.
+
+    A message whose handler failed `max_failures` times is dead-lettered; outages of what it needs do not count.
+    """
 
     name: str
     stream: str
     service: str
     filters: tuple[str, ...]
-    max_deliver: int = 8
+    max_failures: int = 8
     ack_wait: timedelta = timedelta(seconds=30)
 
 

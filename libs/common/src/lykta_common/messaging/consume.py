@@ -27,6 +27,9 @@ FETCH_SECONDS: Final = 1.0
 """A stop waits for the fetch under way, so this bounds it too."""
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0
+OUTAGES: Final = frozenset({"DEPENDENCY_UNAVAILABLE", "AUDIT_UNAVAILABLE", "DEADLINE"})
+MOST_COUNTED: Final = 10_000
+"""Messages whose failures are remembered; beyond it the oldest begin anew."""
 
 
 def add_consumer(broker: NatsBroker, inbox: str, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
@@ -42,8 +45,10 @@ def add_consumer(broker: NatsBroker, inbox: str, durable: Durable, handler: Hand
         inbox_prefix=f"{inbox}.".encode(),
     )
 
+    consumption = _Consumption(durable, handler, messaging)
+
     async def on_message(message: NatsMessage) -> None:
-        await _Consumption(durable, handler, messaging).handle(message)
+        await consumption.handle(message)
 
     subscriber(on_message)
 
@@ -53,12 +58,13 @@ async def _undecoded(message: Any) -> bytes:
 
 
 class _Consumption:
-    """One message from its arrival to its decision."""
+    """The messages of one durable, each from its arrival to its decision."""
 
     def __init__(self, durable: Durable, handler: Handler, messaging: "Messaging") -> None:
         self._durable = durable
         self._handler = handler
         self._messaging = messaging
+        self._failures: dict[int, int] = {}
 
     async def handle(self, message: NatsMessage) -> None:
         """Run the handler and decide."""
@@ -89,7 +95,7 @@ class _Consumption:
     async def _decide(self, message: NatsMessage, error: Exception) -> None:
         delivered = int(message.raw_message.metadata.num_delivered)
         decision = delivery_of(error)
-        if decision is Delivery.RETRY and delivered >= self._durable.max_deliver - 1:
+        if decision is Delivery.RETRY and self._too_often(message, error):
             decision = Delivery.DEAD_LETTER
         known = isinstance(error, PlatformError)
         log.log(
@@ -105,12 +111,28 @@ class _Consumption:
             case Delivery.ACK:
                 await message.ack()
             case Delivery.RETRY:
-                await message.nack(delay=min(RETRY_MOST, RETRY_FIRST * float(2 ** (delivered - 1))))
+                await message.nack(delay=min(RETRY_MOST, RETRY_FIRST * float(2 ** min(delivered - 1, 8))))
             case Delivery.HALT:
                 self._messaging.halted = error
                 await message.nack(delay=RETRY_MOST)
             case Delivery.DEAD_LETTER:
                 await self._dead_letter(message, error)
+
+    def _too_often(self, message: NatsMessage, error: Exception) -> bool:
+        """Count this failure; an outage of something the handler needs is no fault of the message and not counted.
+
+        Counted here and not by the server, which cannot tell the two apart. A new process begins to count anew.
+        """
+        if isinstance(error, PlatformError) and error.reason in OUTAGES:
+            return False
+        sequence = int(message.raw_message.metadata.sequence.stream)
+        count = self._failures.pop(sequence, 0) + 1
+        if count >= self._durable.max_failures:
+            return True
+        self._failures[sequence] = count
+        while len(self._failures) > MOST_COUNTED:
+            del self._failures[next(iter(self._failures))]
+        return False
 
     async def _dead_letter(self, message: NatsMessage, error: Exception) -> None:
         subject = message.raw_message.subject
