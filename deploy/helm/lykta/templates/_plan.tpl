@@ -1,0 +1,65 @@
+{{/* What the prepare job must find or make: every Secret by name, so that names are decided in one place. */}}
+
+{{- define "lykta.preparePlan" -}}
+{{- $workloads := list -}}
+{{- if not .Values.certificates.certManager.enabled -}}
+{{- range include "lykta.workloads" $ | fromYamlArray -}}
+{{- $workloads = append $workloads (dict
+    "workload" .
+    "secret" (printf "%s-tls" (include "lykta.name" (list $ .)))
+    "dns_names" (include "lykta.dnsNames" (list $ .) | fromYamlArray)) -}}
+{{- end -}}
+{{- end -}}
+{{- $contract := include "lykta.contract" $ | fromYaml -}}
+{{- $nats := list -}}
+{{- if not .Values.nats.external.enabled -}}
+{{- range concat $contract.nats.users .Values.nats.subscribers }}{{ $nats = append $nats .user }}{{ end -}}
+{{- end -}}
+namespace: {{ .Release.Namespace }}
+labels:
+  app.kubernetes.io/name: lykta
+  app.kubernetes.io/instance: {{ .Release.Name }}
+  app.kubernetes.io/managed-by: lykta-prepare
+authority: {secret: {{ include "lykta.name" (list $ "ca") }}, days: {{ .Values.certificates.authorityDays }}}
+leaf_days: {{ .Values.certificates.leafDays }}
+certificates: {{ toJson $workloads }}
+signing_keys:
+  secret: {{ include "lykta.name" (list $ "signing-keys") }}
+  public_secret: {{ include "lykta.name" (list $ "public-keys") }}
+  names: {{ toJson $contract.signingKeys }}
+  log_origin: {{ .Values.audit.origin | default (printf "%s.%s/log" (include "lykta.fullname" $) .Release.Namespace) }}
+controller_keys:
+  secret: {{ ternary (include "lykta.kekSecret" $) "" (empty .Values.keys.existingKekSecret) | quote }}
+  controllers: {{ toJson (ternary .Values.keys.controllers list (empty .Values.keys.existingKekSecret)) }}
+passwords:
+  {{- if $nats }}
+  - {secret: {{ include "lykta.natsSecret" $ }}, keys: {{ toJson $nats }}}
+  {{- end }}
+  {{- if .Values.demo.enabled }}
+  - {secret: {{ include "lykta.name" (list $ "identity-client") }}, keys: [secret]}
+  {{- end }}
+s3:
+  {{- if not .Values.objectStore.external.enabled }}
+  root_secret: {{ include "lykta.name" (list $ "s3-root") }}
+  accounts_secret: {{ include "lykta.s3Secret" $ }}
+  {{- else }}
+  root_secret: ""
+  accounts_secret: ""
+  {{- end }}
+camera_credentials:
+  secret: {{ ternary (include "lykta.name" (list $ "demo-cameras")) "" (and .Values.demo.enabled (not .Values.ingest.cameras.credentialsSecret)) | quote }}
+{{- end -}}
+
+{{/* What the setup job must find or make in NATS and the object store. */}}
+{{- define "lykta.setupPlan" -}}
+nats:
+  url: {{ include "lykta.natsUrl" $ }}
+  replicas: {{ .Values.nats.streamReplicas | default .Values.nats.replicas }}
+s3:
+  endpoint: {{ include "lykta.s3Endpoint" $ }}
+  region: {{ .Values.objectStore.region }}
+  footage_bucket: {{ .Values.objectStore.buckets.footage }}
+  audit_bucket: {{ .Values.objectStore.buckets.audit }}
+  audit_lock_days: {{ .Values.objectStore.auditLockDays }}
+  accounts: {{ not .Values.objectStore.external.enabled }}
+{{- end -}}
