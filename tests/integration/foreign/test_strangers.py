@@ -201,8 +201,8 @@ def test_a_foreign_client_walks_the_log(
     """Tessera's fsck finds the running platform's log whole, and a copy with one changed byte broken."""
     fsck = strangers.tessera_fsck()
     assert "Successfully fsck'd" in checked(fsck, published, platform, tmp_path)
-    entries = sorted((published / "tile" / "entries").rglob("*"))
-    file = next(one for one in entries if one.is_file())
+    entries = [one for one in (published / "tile" / "entries").rglob("*") if one.is_file()]
+    file = max(entries, key=lambda one: one.stat().st_size)
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 1
     file.write_bytes(bytes(raw))
