@@ -250,6 +250,29 @@ def test_who_may_call(method: str, client: Client, outsider: Client, ids: Ids) -
     assert found == expected
 
 
+def test_who_was_refused_is_in_the_log(client: Client) -> None:
+    """Every attempt beyond one's right is in the log of the controller concerned, with who tried what."""
+    tried = {
+        ("eva", "case.open", "NOT_FOUND"),
+        ("fredrik", "mandate.approve", "NOT_FOUND"),
+        ("karin", "mandate.approve", "ROLE"),
+        ("olle", "grant.approve", "ROLE"),
+        ("anna", "retention.run", "ROLE"),
+        ("eva", "footage.playback.opened", "NOT_FOUND"),
+        ("karin", "footage.playback.opened", "NO_GRANT"),
+        ("anna", "audit.searched", "ROLE"),
+    }
+    for person, action, reason in tried:
+        search = log.SearchRequest(controller="ks", action=action, actor_id=person)
+        eventually(lambda s=search, r=reason: reason_in(client, s, r), 15, f"{person}'s refused {action}")
+
+
+def reason_in(client: Client, search: log.SearchRequest, reason: str) -> bool:
+    """Say whether the log has a denied attempt with a reason."""
+    records = [one.record for one in client.ask("LogService.Search", search, "david").records]
+    return any((one.result, one.reason) == ("denied", reason) for one in records)
+
+
 @pytest.mark.parametrize("token", ["not.a.token", "", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."])
 def test_what_is_no_token(token: str, client: Client) -> None:
     """A forged, empty or unsigned token is nobody."""
