@@ -35,7 +35,8 @@ class Founder:
                 for camera in place.cameras:
                     if camera.camera in addresses and camera.camera not in known:
                         address = addresses[camera.camera]
-                        await self._add_camera(owner, place.place, RealCamera(camera.camera, address, camera.camera))
+                        real = RealCamera(camera.camera, address, camera.camera)
+                        await self._add_camera(owner, place.place, real, camera.name)
                     if camera.camera in addresses:
                         text = demo_document(owner.controller, place, camera, self._clock.now())
                         await self._mandate(owner, text)
@@ -50,7 +51,7 @@ class Founder:
         known = await self._cameras(owner.admin, owner.controller)
         for camera in cameras:
             if camera.name not in known:
-                await self._add_camera(owner, place.place, camera)
+                await self._add_camera(owner, place.place, camera, camera.name)
             now = self._clock.now()
             text = document(owner.controller, place.place, camera.name, now, purpose=place.problem, analytics=())
             await self._mandate(owner, text)
@@ -104,10 +105,10 @@ class Founder:
         listed = await self._connection.ask(person, _PEER, stub.List, request)
         return {item.camera for item in listed.cameras}
 
-    async def _add_camera(self, owner: DemoController, place: str, camera: RealCamera) -> None:
+    async def _add_camera(self, owner: DemoController, place: str, camera: RealCamera, title: str) -> None:
         stub = await self._connection.stub(directory_grpc.CameraServiceStub, _PEER)
         wanted = directory.Camera(
-            controller=owner.controller, camera=camera.name, place=place, name=camera.name, address=camera.address,
+            controller=owner.controller, camera=camera.name, place=place, name=title, address=camera.address,
             credentials_ref=camera.credentials_ref,
         )  # fmt: skip
         await self._connection.ask(owner.admin, _PEER, stub.Create, directory.CameraServiceCreateRequest(camera=wanted))

@@ -8,8 +8,10 @@ from lykta.access_control.v1 import directory_service_pb2_grpc as pb2_grpc
 from lykta.ingest.v1 import session_service_pb2 as sessions
 from lykta.ingest.v1 import session_service_pb2_grpc as sessions_grpc
 
+from lykta_standalone.cli.failure import REFUSED
 from lykta_standalone.cli.options import Controller
 from lykta_standalone.cli.session import Session, add_command, time_of
+from lykta_standalone.connection import connected
 
 _PEER = "access-control"
 
@@ -23,6 +25,7 @@ def register(application: typer.Typer) -> None:
         group, "add", add,
         ["lykta camera add torget-9 --place tradgardstorget --name Torget --address rtsp://192.0.2.7/1 --as karin"],
     )  # fmt: skip
+    add_command(group, "probe", probe, ["lykta camera probe rtsp://192.0.2.7/1 --credentials-ref hall"])
     add_command(group, "sessions", show_sessions, ["lykta camera sessions --as olle"])
     application.add_typer(group, name="camera")
 
@@ -63,6 +66,21 @@ async def add(
     session.done(
         found, f"added {found.camera.controller}/{found.camera.camera}; a mandate must cover it before it records"
     )
+
+
+async def probe(
+    session: Session,
+    address: Annotated[str, typer.Argument(help="rtsp:// address WITHOUT user and password.")],
+    credentials_ref: Annotated[str, typer.Option(help="Name of its credentials in the recorder's secret file.")] = "",
+) -> None:
+    """Try an address before it is saved: connect, ask what it offers, record nothing. A development tool's right."""
+    request = sessions.ProbeRequest(address=address, credentials_ref=credentials_ref)
+    async with connected(session.platform, "test-tool") as tool:
+        stub = await tool.stub(sessions_grpc.SessionServiceStub, "ingest")
+        found = await tool.ask("", "ingest", stub.Probe, request, seconds=30.0)
+    session.done(found, f"{'usable' if found.usable else 'NOT usable'}: {found.detail}")
+    if not found.usable:
+        raise typer.Exit(REFUSED)
 
 
 async def show_sessions(session: Session) -> None:

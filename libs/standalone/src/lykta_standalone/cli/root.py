@@ -6,6 +6,7 @@ from lykta_standalone.cli import (
     audit,
     camera,
     case,
+    controller,
     coverage,
     demo,
     footage,
@@ -13,6 +14,8 @@ from lykta_standalone.cli import (
     incidents,
     login,
     mandate,
+    member,
+    place,
     platform,
     retention,
     up,
@@ -26,7 +29,10 @@ application = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for noun in (up, demo, login, platform, camera, mandate, case, grant, footage, incidents, coverage, audit, retention):
+for noun in (
+    up, demo, login, platform, controller, place, member, camera, mandate, case, grant, footage, incidents, coverage,
+    audit, retention,
+):  # fmt: skip
     noun.register(application)
 
 
