@@ -1,4 +1,4 @@
-"""Writes what the chart takes from the code: settings, ports, users, permissions, streams; its schema and its README."""
+"""Writes what the chart takes from the code (settings, ports, users, streams), and its schema and README."""
 
 from __future__ import annotations
 
