@@ -145,9 +145,9 @@ class _QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(provider: DevelopmentProvider, port: int, tls: TlsFiles) -> AsyncIterator[None]:
-    """Serve the provider on loopback for the block; raises TimeoutError or OSError when it cannot."""
-    listening = socket.create_server((LOOPBACK, port))
+async def serving(provider: DevelopmentProvider, port: int, tls: TlsFiles, host: str = LOOPBACK) -> AsyncIterator[None]:
+    """Serve the provider (on loopback, unless told otherwise) for the block; raises TimeoutError or OSError."""
+    listening = socket.create_server((host, port))
     config = uvicorn.Config(
         provider.application(), ssl_certfile=str(tls.certificate), ssl_keyfile=str(tls.key), log_config=None,
         access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lykta_camera_sim import CameraSimError, CameraSimulator, CameraSpec, FaultControl
+from lykta_camera_sim.footage import street_footage
 
 from lykta_standalone.secret_files import write_secret
 
@@ -78,10 +79,13 @@ async def serve(street: Street) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run; returns 1 with the reason when a file or port cannot be used, 2 on wrong usage."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m lykta_standalone.street FILE\n")
-        return 2
     try:
+        if len(arguments) == 2 and arguments[0] == "--prepare":
+            sys.stdout.write(f"{street_footage(Path(arguments[1]))}\n")
+            return 0
+        if len(arguments) != 1:
+            sys.stderr.write("usage: python -m lykta_standalone.street FILE | --prepare DIRECTORY\n")
+            return 2
         asyncio.run(serve(read_street(Path(arguments[0]))))
     except (CameraSimError, OSError, ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"demo cameras: {error}\n")

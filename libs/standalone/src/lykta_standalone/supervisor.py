@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lykta_camera_sim.footage import street_footage
 from lykta_common.config import ObjectStoreSettings
 from lykta_common.tls import TlsFiles
 from lykta_contracts.platform_file import ClientCertificate, NatsUser, PlatformFile
@@ -20,10 +19,10 @@ from lykta_contracts.platform_file import ClientCertificate, NatsUser, PlatformF
 from lykta_standalone import credentials
 from lykta_standalone.bootstrap import AUDIT_BUCKET, FOOTAGE_BUCKET, bootstrap_nats, bootstrap_s3
 from lykta_standalone.dev_identity import DevelopmentProvider, issuer_at, serving
+from lykta_standalone.downloads import fetch_footage, models_directory
 from lykta_standalone.environment import OIDC_AUDIENCE, Surroundings, grpc_address, service_environment
 from lykta_standalone.keeper import Condition, Keeper
 from lykta_standalone.layout import Layout, choose_ports, locked, write_atomically
-from lykta_standalone.models import models_directory
 from lykta_standalone.municipality import CONTROLLERS, PEOPLE, demo_cameras
 from lykta_standalone.pki import LocalAuthority
 from lykta_standalone.ports import LOOPBACK
@@ -234,10 +233,9 @@ class Supervisor:
         tasks.create_task(keeper.run(), name=f"keep-{server.name}")
 
     async def _street(self) -> Server:
-        footage = await asyncio.to_thread(street_footage, self.options.cache_dir / "footage", self._say)
         known = credentials.read_camera_credentials(self.layout.secrets / "cameras.json")
         street = Street(
-            footage,
+            await fetch_footage(self.options.cache_dir, self._say),
             self.ports["cameras"],
             self.ports["camera-control"],
             tuple(StreetCamera(item.camera, item.offset_s, **known[item.camera]) for item in demo_cameras()),

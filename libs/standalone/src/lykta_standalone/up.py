@@ -14,9 +14,9 @@ from lykta_common.errors import PlatformError
 
 from lykta_standalone.connection import Connection, connected
 from lykta_standalone.display import Display, open_display
+from lykta_standalone.downloads import fetch_footage, fetch_models
 from lykta_standalone.founding import Founder
 from lykta_standalone.layout import write_atomically
-from lykta_standalone.models import fetch_models
 from lykta_standalone.status import Collector
 from lykta_standalone.supervisor import Supervisor, UpOptions, ephemeral_directory, open_supervisor
 
@@ -43,8 +43,12 @@ async def run_up(options: UpOptions, *, ephemeral: bool) -> None:
 @asynccontextmanager
 async def running_platform(options: UpOptions, display: Display) -> AsyncIterator[tuple[Supervisor, Connection]]:
     """Run the platform with its demo municipality for the block; ready to be used when the block begins."""
-    if "analytics" in options.targets:
-        await fetch_models(options.cache_dir, display.say)
+    async with asyncio.TaskGroup() as fetching:
+        # Before anything runs: a download may take minutes.
+        if "analytics" in options.targets:
+            fetching.create_task(fetch_models(options.cache_dir, display.say))
+        if options.demo_cameras:
+            fetching.create_task(fetch_footage(options.cache_dir, display.say))
     async with (
         open_supervisor(options, display.say) as supervisor,
         connected(supervisor.platform_file()) as connection,

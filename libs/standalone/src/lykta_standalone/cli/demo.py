@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lykta_standalone.cli.failure import REFUSED, run
-from lykta_standalone.models import default_cache
+from lykta_standalone.downloads import default_cache
 
 
 def register(application: typer.Typer) -> None:

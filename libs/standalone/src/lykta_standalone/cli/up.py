@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from lykta_standalone.cli.failure import run
+from lykta_standalone.downloads import default_cache
 from lykta_standalone.layout import DEFAULT_STATE, STATE_VARIABLE
-from lykta_standalone.models import default_cache
 from lykta_standalone.real_camera import RealCamera, read_camera
 from lykta_standalone.registry import NAMES
 

@@ -1,15 +1,17 @@
-"""The chart's jobs: `python -m lykta_standalone.cluster prepare|setup|cleanup`."""
+"""The chart's jobs and its demo: `python -m lykta_standalone.cluster prepare|setup|cleanup|…`."""
 
 import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 from lykta_common.clock import SystemClock
 from lykta_common.errors import PlatformError
 from lykta_common.logging import configure
 from lykta_common.tls import TlsFiles
 
+from lykta_standalone.cluster.attach import read_attach_points, write_state
 from lykta_standalone.cluster.cleanup import cleanup
 from lykta_standalone.cluster.plan import PreparePlan, SetupPlan, read_plan
 from lykta_standalone.cluster.prepare import prepare
@@ -18,6 +20,7 @@ from lykta_standalone.cluster.setup import setup
 
 _TLS = Path("/etc/lykta/tls")
 _SECRETS = Path("/etc/lykta/secrets")
+_ATTACH = Path("/etc/lykta/platform/platform.json")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,19 +35,63 @@ def build_parser() -> argparse.ArgumentParser:
     cleaning.add_argument("--namespace", required=True)
     cleaning.add_argument("--instance", required=True, help="name of the release")
     cleaning.add_argument("--keep-keys", action="store_true", help="leave CA, signing keys and controllers' keys")
+    _add_demo(commands)
     return parser
 
 
-async def run(options: argparse.Namespace) -> None:
-    """Run one job; raises PlatformError with what to do."""
+def _add_demo(commands: Any) -> None:
+    identity = commands.add_parser("identity", help="serve the DEVELOPMENT identity provider")
+    identity.add_argument("--issuer", required=True)
+    identity.add_argument("--port", type=int, required=True)
+    cameras = commands.add_parser("cameras", help="serve the demo cameras")
+    cameras.add_argument("--footage", type=Path, required=True)
+    cameras.add_argument("--port", type=int, required=True)
+    founding = commands.add_parser("found", help="found the demo municipality")
+    founding.add_argument("--cameras", required=True, help="host:port of the demo cameras")
+    commands.add_parser("flow", help="walk the way of one frame in the cluster, step by step")
+    attaching = commands.add_parser("attach", help="write what `lykta --state-dir DIR` needs in this pod")
+    attaching.add_argument("directory", type=Path)
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run one job and return its exit code; raises PlatformError with what to do."""
+    match options.command:
+        case "prepare" | "setup" | "cleanup":
+            await _run_job(options)
+        case "attach":
+            write_state(read_attach_points(_ATTACH), options.directory)
+        case _:
+            return await _run_demo(options)
+    return 0
+
+
+async def _run_demo(options: argparse.Namespace) -> int:
+    from lykta_standalone.cluster import demo  # brings the cameras and the story, which no other job needs
+
+    match options.command:
+        case "identity":
+            await demo.serve_identity(options.issuer, options.port, _SECRETS / "identity-client", _tls())
+        case "cameras":
+            await demo.serve_cameras(options.footage, _SECRETS / "cameras.json", options.port)
+        case "found":
+            await demo.found(read_attach_points(_ATTACH), options.cameras)
+        case "flow":
+            return await demo.walk(read_attach_points(_ATTACH))
+    return 0
+
+
+def _tls() -> TlsFiles:
+    return TlsFiles(_TLS / "ca.crt", _TLS / "tls.crt", _TLS / "tls.key")
+
+
+async def _run_job(options: argparse.Namespace) -> None:
     match options.command:
         case "prepare":
             plan = read_plan(PreparePlan, options.plan)
             async with open_secrets(plan.namespace, plan.labels) as store:
                 await prepare(plan, store, SystemClock())
         case "setup":
-            tls = TlsFiles(_TLS / "ca.crt", _TLS / "tls.crt", _TLS / "tls.key")
-            await setup(read_plan(SetupPlan, options.plan), _SECRETS, tls)
+            await setup(read_plan(SetupPlan, options.plan), _SECRETS, _tls())
         case "cleanup":
             async with open_secrets(options.namespace, {}) as store:
                 await cleanup(store, options.instance, keep_keys=options.keep_keys)
@@ -55,7 +102,7 @@ def main() -> int:
     options = build_parser().parse_args()
     configure(f"cluster-{options.command}", "json", "info")
     try:
-        asyncio.run(run(options))
+        return asyncio.run(run(options))
     except PlatformError as error:
         sys.stderr.write(f"lykta {options.command}: {error.message}\n")
         return 1
@@ -65,7 +112,6 @@ def main() -> int:
             raise
         sys.stderr.write(f"lykta {options.command}: {'; '.join(str(error) for error in (known or group).exceptions)}\n")
         return 1
-    return 0
 
 
 if __name__ == "__main__":
