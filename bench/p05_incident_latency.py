@@ -36,7 +36,7 @@ from lykta_contracts.mandates import (
     Zone,
 )
 from lykta_contracts.media import MEDIA_KEY_TYPE, MediaKey
-from lykta_standalone.models import default_cache, fetch_models, models_directory
+from lykta_standalone.downloads import default_cache, fetch_models, models_directory
 from lykta_testing.platform import Backbone, open_backbone, open_platform
 
 RESULTS: Final = Path(__file__).parent / "results"
