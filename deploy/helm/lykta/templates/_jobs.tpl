@@ -5,19 +5,32 @@
 backoffLimit: {{ .backoffLimit | default 6 }}
 activeDeadlineSeconds: {{ .root.Values.jobs.deadlineSeconds }}
 template:
-  {{- $spec := dict
-      "image" (include "lykta.image" (list .root "standalone"))
-      "command" (.command | default (list "python" "-m" "lykta_standalone.cluster"))
-      "args" .args
-      "env" (concat (list (dict "name" "HOME" "value" "/tmp")) (.env | default list))
-      "resources" .root.Values.jobs.resources
-      "restartPolicy" "Never"
-      "graceSeconds" 10
-      "serviceAccount" .serviceAccount
-      "mounts" (append (.mounts | default list) (dict "name" "tmp" "mountPath" "/tmp"))
-      "volumes" (append (.volumes | default list) (dict "name" "tmp" "emptyDir" (dict "sizeLimit" .root.Values.scratchSize)))
-  }}
-  {{- include "lykta.podTemplate" (dict "root" .root "name" .name "spec" $spec) | nindent 2 }}
+  {{- include "lykta.podTemplate" (dict "root" .root "name" .name "spec" (include "lykta.standaloneSpec" . | fromYaml)) | nindent 2 }}
+{{- end -}}
+
+{{/* dict root name args env mounts volumes podLabels serviceAccount → the specification of a pod that runs once */}}
+{{- define "lykta.standaloneSpec" -}}
+image: {{ include "lykta.image" (list .root "standalone") }}
+command: [python, -m, lykta_standalone.cluster]
+args: {{ toJson .args }}
+env: {{ concat (list (dict "name" "HOME" "value" "/tmp")) (.env | default list) | toJson }}
+resources: {{ toJson .root.Values.jobs.resources }}
+restartPolicy: Never
+graceSeconds: 10
+{{- with .serviceAccount }}
+serviceAccount: {{ . }}
+{{- end }}
+{{- with .podLabels }}
+podLabels: {{ toJson . }}
+{{- end }}
+mounts: {{ append (.mounts | default list) (dict "name" "tmp" "mountPath" "/tmp") | toJson }}
+volumes: {{ append (.volumes | default list) (dict "name" "tmp" "emptyDir" (dict "sizeLimit" .root.Values.scratchSize)) | toJson }}
+{{- end -}}
+
+{{/* dict root name args own → the spec of a pod of its own that runs once */}}
+{{- define "lykta.standalonePod" -}}
+{{- $spec := include "lykta.standaloneSpec" (merge (dict "root" .root "name" .name "args" .args) .own) | fromYaml -}}
+{{- include "lykta.podSpec" (dict "root" .root "name" .name "spec" $spec) -}}
 {{- end -}}
 
 {{/* list hook weight → annotations of a hook's object */}}

@@ -51,6 +51,6 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 callers:
-  - {port: s3, from: [ingest, storage, audit, setup]}
+  - {port: s3, from: [ingest, storage, audit, setup, clients]}
 egress: []
 {{- end -}}

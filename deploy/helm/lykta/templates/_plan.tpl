@@ -27,7 +27,7 @@ signing_keys:
   secret: {{ include "lykta.name" (list $ "signing-keys") }}
   public_secret: {{ include "lykta.name" (list $ "public-keys") }}
   names: {{ toJson $contract.signingKeys }}
-  log_origin: {{ .Values.audit.origin | default (printf "%s.%s/log" (include "lykta.fullname" $) .Release.Namespace) }}
+  log_origin: {{ include "lykta.auditOrigin" $ }}
 controller_keys:
   secret: {{ ternary (include "lykta.kekSecret" $) "" (empty .Values.keys.existingKekSecret) | quote }}
   controllers: {{ toJson (ternary .Values.keys.controllers list (empty .Values.keys.existingKekSecret)) }}

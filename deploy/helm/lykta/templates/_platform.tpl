@@ -1,5 +1,9 @@
 {{/* Single facts of the platform that a service's template asks for: identity provider, cameras, keys, priority. */}}
 
+{{- define "lykta.auditOrigin" -}}
+{{- .Values.audit.origin | default (printf "%s.%s/log" (include "lykta.fullname" $) .Release.Namespace) -}}
+{{- end -}}
+
 {{- define "lykta.issuer" -}}
 {{- if .Values.demo.enabled -}}
 https://{{ include "lykta.name" (list $ "identity") }}:{{ (include "lykta.contract" $ | fromYaml).ports.identity }}/development

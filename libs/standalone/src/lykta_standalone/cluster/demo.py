@@ -58,20 +58,7 @@ async def serve_identity(issuer: str, port: int, secret_file: Path, tls: TlsFile
 
 async def serve_cameras(footage: Path, credentials_file: Path, port: int) -> None:
     """Serve the demo cameras from one file until SIGTERM; raises PlatformError when a file cannot be read."""
-    try:
-        credentials = json.loads(credentials_file.read_text())
-    except (OSError, ValueError) as error:
-        raise invalid(f"cannot read the cameras' credentials {credentials_file}: {error}") from error
-    specs = [
-        CameraSpec(
-            camera.camera,
-            footage,
-            username=credentials[camera.camera]["username"],
-            password=credentials[camera.camera]["password"],
-            offset_s=camera.offset_s,
-        )
-        for camera in demo_cameras()
-    ]
+    specs = _specs(footage, credentials_file)
     async with CameraSimulator(ANY_ADDRESS, port, specs):
         log.info("cameras_serving", cameras=len(specs), port=port)
         await _until_stopped()
@@ -113,6 +100,23 @@ async def walk(platform: PlatformFile) -> int:
             sys.stdout.write(f"✔ {number:>2}. {title}\n       {proved}\n")
             sys.stdout.flush()
     return 0
+
+
+def _specs(footage: Path, credentials_file: Path) -> list[CameraSpec]:
+    try:
+        known = json.loads(credentials_file.read_text())
+        return [
+            CameraSpec(
+                camera.camera,
+                footage,
+                username=known[camera.camera]["username"],
+                password=known[camera.camera]["password"],
+                offset_s=camera.offset_s,
+            )
+            for camera in demo_cameras()
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise invalid(f"cannot read the cameras' credentials {credentials_file}: {error}") from error
 
 
 async def _until_stopped() -> None:
