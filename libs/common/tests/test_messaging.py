@@ -8,6 +8,7 @@ import pytest
 from lykta_common.config import ServiceSettings
 from lykta_common.errors import Code, PlatformError
 from lykta_common.messaging import CoreMessage, KvEntry, consume, open_messaging
+from lykta_common.metrics import Metrics
 from lykta_common.tls import client_context
 from lykta_contracts.events import CloudEvent, GapDeclared, new_event
 from lykta_contracts.media import GapCause
@@ -59,7 +60,7 @@ async def dead_letters(backbone: Backbone) -> list[nats.aio.msg.Msg]:
         await client.close()
 
 
-async def exchange(backbone: Backbone, handler: Recorder, *events: CloudEvent, expected: int) -> None:
+async def exchange(backbone: Backbone, handler: Recorder, *events: CloudEvent, expected: int) -> Metrics:
     """Publish as ingest and consume as storage until the handler was called `expected` times."""
     async with (
         open_platform("storage") as platform,
@@ -67,13 +68,16 @@ async def exchange(backbone: Backbone, handler: Recorder, *events: CloudEvent, e
             backbone.settings(Plain, "storage"),
             platform.telemetry,
             lambda messaging: messaging.consume(STORAGE_FOOTAGE, handler),
+            metrics=platform.metrics,
         ),
         open_messaging(backbone.settings(Plain, "ingest"), platform.telemetry) as ingest,
     ):
+        assert platform.metrics.registry.get_sample_value("lykta_storage_nats_connected") == 1
         for event in events:
             await ingest.publish(event)
         await eventually(lambda: len(handler.seen) >= expected, 30, f"{expected} deliveries")
         await asyncio.sleep(0.3)
+    return platform.metrics
 
 
 async def test_a_repeated_publication_is_delivered_once(nats_backbone: Backbone) -> None:
@@ -110,14 +114,17 @@ async def test_an_outage_uses_up_no_message_and_a_defect_does(
 
 
 async def test_a_message_that_can_never_be_handled_is_kept_with_the_reason(nats_backbone: Backbone) -> None:
-    """A permanent error moves the message to the dead letters of its controller, with reason and text."""
+    """A permanent error moves the message to the dead letters of its controller, with reason and text, and counts."""
     handler = Recorder(PlatformError(Code.INVALID_ARGUMENT, "OBJECT_MISSING", "the object is missing"))
-    await exchange(nats_backbone, handler, gap("g1"), gap("g2"), expected=2)
+    metrics = await exchange(nats_backbone, handler, gap("g1"), gap("g2"), expected=2)
     [letter] = await dead_letters(nats_backbone)
     assert letter.subject == "lykta.v1.ks.deadletter.FOOTAGE.storage-footage"
     assert letter.headers is not None
     assert letter.headers["Lykta-Reason"] == "OBJECT_MISSING"
     assert letter.data == gap("g1").to_json()
+    labels = {"durable": "storage-footage", "reason": "OBJECT_MISSING"}
+    assert metrics.registry.get_sample_value("lykta_storage_dead_letters_total", labels) == 1
+    assert metrics.registry.get_sample_value("lykta_storage_nats_connected") == 0
 
 
 async def test_poison_and_a_future_schema_reach_no_handler(nats_backbone: Backbone) -> None:

@@ -13,6 +13,7 @@ from lykta_common.errors import Code, PlatformError
 from lykta_common.messaging import open_messaging
 from lykta_common.objectstore import open_bucket
 from lykta_common.outbox import Outbox, outbox_table
+from lykta_common.runtime import Platform
 from lykta_contracts.events import CloudEvent, GapDeclared, new_event
 from lykta_contracts.media import GapCause
 from lykta_contracts.model import Message
@@ -129,19 +130,25 @@ async def test_a_fact_of_a_rolled_back_change_is_never_published(database: Datab
     assert await rows(database) == 0
 
 
+def shown(platform: Platform) -> float | None:
+    """Return how many facts wait, as a scraper sees it."""
+    return platform.metrics.registry.get_sample_value("lykta_ingest_outbox_pending")
+
+
 async def test_a_fact_waits_for_nats(database: Database, nats_backbone: Backbone) -> None:
-    """While NATS is away facts stay in the outbox; they are published when it is back."""
+    """While NATS is away facts stay in the outbox; they are counted, and published when it is back."""
     async with (
         open_platform("ingest") as platform,
         open_messaging(nats_backbone.settings(Plain, "ingest"), platform.telemetry) as ingest,
         asyncio.TaskGroup() as tasks,
     ):
-        outbox = Outbox(database, ingest, TABLE)
+        pending = platform.metrics.outbox_pending()
+        outbox = Outbox(database, ingest, TABLE, pending)
         await nats_backbone.nats.kill()
         running = tasks.create_task(outbox.run())
         async with database.transaction() as connection:
             await outbox.add(connection, gap("g1"))
-        await asyncio.sleep(0.5)
+        await eventually(lambda: shown(platform) == 1)
         assert await rows(database) == 1
         await nats_backbone.nats.start()
 
@@ -149,6 +156,7 @@ async def test_a_fact_waits_for_nats(database: Database, nats_backbone: Backbone
             return await rows(database) == 0
 
         await eventually(published, 30)
+        assert shown(platform) == 0
         running.cancel()
 
 

@@ -13,11 +13,14 @@ class Health:
 
     checks: dict[str, Ping] = field(default_factory=dict)
     deadline_seconds: float = 3.0
+    last: dict[str, str] | None = None
+    """What failed when all were asked last; None before."""
 
     async def failures(self) -> dict[str, str]:
         """Ask every check; return what failed and why, by name. Empty means ready."""
         results = await asyncio.gather(*(self._ask(name) for name in self.checks))
-        return {name: why for name, why in results if why}
+        self.last = {name: why for name, why in results if why}
+        return self.last
 
     async def _ask(self, name: str) -> tuple[str, str]:
         try:

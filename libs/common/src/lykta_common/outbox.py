@@ -4,7 +4,8 @@ import asyncio
 from typing import Final
 
 from lykta_contracts.events import CloudEvent
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, delete, select
+from prometheus_client import Gauge
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,12 +34,13 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 class Outbox:
-    """Rows waiting to be published, in order."""
+    """Rows waiting to be published, in order; `pending` shows how many."""
 
-    def __init__(self, database: Database, messaging: Messaging, table: Table) -> None:
+    def __init__(self, database: Database, messaging: Messaging, table: Table, pending: Gauge | None = None) -> None:
         self._database = database
         self._messaging = messaging
         self._table = table
+        self._pending = pending
         self._wake = asyncio.Event()
 
     async def add(self, connection: AsyncConnection, event: CloudEvent) -> None:
@@ -83,8 +85,18 @@ class Outbox:
         table = self._table
         async with self._database.reading() as connection:
             rows = (await connection.execute(select(table).order_by(table.c.sequence).limit(BATCH))).all()
+            waiting = len(rows)
+            if waiting == BATCH and self._pending is not None:
+                waiting = int(await connection.scalar(select(func.count()).select_from(table)) or 0)
+        self._show(waiting)
         for row in rows:
             await self._messaging.publish(CloudEvent.from_json(row.event))
             async with self._database.transaction() as connection:
                 await connection.execute(delete(table).where(table.c.sequence == row.sequence))
+            waiting -= 1
+            self._show(waiting)
         return len(rows) == BATCH
+
+    def _show(self, waiting: int) -> None:
+        if self._pending is not None:
+            self._pending.set(waiting)

@@ -72,8 +72,9 @@ async def _run(spec: ServiceSpec[Any], settings: Any) -> None:
         metrics = Metrics(spec.name)
         async with (
             serve_metrics(settings.metrics_listen, metrics, settings.tls_certificate_file),
-            spec.open(settings, Platform(telemetry, SystemClock(), metrics)),
+            spec.open(settings, Platform(telemetry, SystemClock(), metrics)) as health,
         ):
+            metrics.watch(health)
             log.info("service_started", replica=settings.replica, profile=settings.profile)
             await stop.wait()
             # From here the end is bounded, whatever a peer or a disk does.

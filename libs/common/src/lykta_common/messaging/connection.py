@@ -19,6 +19,7 @@ from lykta_common.errors import unavailable
 from lykta_common.logging import get_logger
 from lykta_common.messaging.consume import Handler, add_consumer
 from lykta_common.messaging.kv import KvBucket
+from lykta_common.metrics import Metrics
 from lykta_common.telemetry import Telemetry
 from lykta_common.tls import TlsFiles, client_context
 
@@ -44,8 +45,9 @@ class CoreMessage:
 class Messaging:
     """The service's use of NATS; every failure is a PlatformError UNAVAILABLE."""
 
-    def __init__(self, settings: ServiceSettings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: ServiceSettings, telemetry: Telemetry, metrics: Metrics | None = None) -> None:
         self._telemetry = telemetry
+        self.metrics = metrics or Metrics(settings.nats_user)
         self._connected = asyncio.Event()
         self._reconnects: set[asyncio.Event] = set()
         self.halted: BaseException | None = None
@@ -168,10 +170,12 @@ class Messaging:
                 await asyncio.sleep(1)
             else:
                 self._connected.set()
+                self.metrics.nats_connected.set(1)
                 log.info("nats_connected")
 
     async def stop(self) -> None:
         """Stop the consumers and close the connection; bounded."""
+        self.metrics.nats_connected.set(0)
         try:
             async with asyncio.timeout(5):
                 await self._broker.stop()
@@ -182,9 +186,11 @@ class Messaging:
         log.warning("nats_error", error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:
+        self.metrics.nats_connected.set(0)
         log.warning("nats_disconnected")
 
     async def _on_reconnected(self) -> None:
+        self.metrics.nats_connected.set(1)
         log.info("nats_reconnected")
         for event in self._reconnects:
             event.set()
@@ -196,12 +202,13 @@ async def open_messaging(
     telemetry: Telemetry,
     register: Callable[[Messaging], None] | None = None,
     wait: bool = True,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Messaging]:
     """Connect to NATS for the block; `register` adds consumers.
 
     With `wait` the block starts when NATS answers; without, at once, and the connection is made behind it.
     """
-    messaging = Messaging(settings, telemetry)
+    messaging = Messaging(settings, telemetry, metrics)
     if register is not None:
         register(messaging)
     async with asyncio.TaskGroup() as tasks:

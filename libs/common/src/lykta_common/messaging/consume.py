@@ -150,4 +150,5 @@ class _Consumption:
             # Not stored, so not let go: it comes again.
             await message.nack(delay=RETRY_MOST)
             return
+        self._messaging.metrics.dead_letters.labels(self._durable.name, reason).inc()
         await message.reject()
