@@ -7,8 +7,6 @@ server_name: $POD_NAME
 listen: "0.0.0.0:{{ $ports.nats }}"
 http: "0.0.0.0:{{ $ports.natsMonitor }}"
 max_payload: {{ int64 .Values.nats.maxPayloadBytes }}
-lame_duck_grace_period: 1s
-lame_duck_duration: 5s
 jetstream {
   store_dir: /var/lib/lykta/jetstream
   sync_interval: always
@@ -46,8 +44,8 @@ authorization {
       user: {{ .user | quote }}
       password: ${{ include "lykta.natsVariable" .user }}
       permissions {
-        publish: {{ toJson .publish }}
-        subscribe: {{ toJson .subscribe }}
+        publish: {{ toRawJson .publish }}
+        subscribe: {{ toRawJson .subscribe }}
       }
     }
     {{- end }}
@@ -72,7 +70,7 @@ NATS_PASSWORD_{{ . | upper | replace "-" "_" }}
 {{/* list subjects subscriber → JSON list; the code's table has USER and CONTROLLER in their places */}}
 {{- define "lykta.subscriberSubjects" -}}
 {{- $subscriber := index . 1 -}}
-{{- index . 0 | toJson | replace "USER" $subscriber.user | replace "CONTROLLER" $subscriber.controller -}}
+{{- index . 0 | toRawJson | replace "USER" $subscriber.user | replace "CONTROLLER" $subscriber.controller -}}
 {{- end -}}
 
 {{- define "lykta.natsSpec" -}}

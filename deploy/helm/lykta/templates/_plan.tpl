@@ -32,12 +32,8 @@ controller_keys:
   secret: {{ ternary (include "lykta.kekSecret" $) "" (empty .Values.keys.existingKekSecret) | quote }}
   controllers: {{ toJson (ternary .Values.keys.controllers list (empty .Values.keys.existingKekSecret)) }}
 passwords:
-  {{- if $nats }}
-  - {secret: {{ include "lykta.natsSecret" $ }}, keys: {{ toJson $nats }}}
-  {{- end }}
-  {{- if .Values.demo.enabled }}
-  - {secret: {{ include "lykta.name" (list $ "identity-client") }}, keys: [secret]}
-  {{- end }}
+  - {secret: {{ ternary (include "lykta.natsSecret" $) "" (not (empty $nats)) | quote }}, keys: {{ toJson $nats }} }
+  - {secret: {{ ternary (include "lykta.name" (list $ "identity-client")) "" .Values.demo.enabled | quote }}, keys: [secret]}
 s3:
   {{- if not .Values.objectStore.external.enabled }}
   root_secret: {{ include "lykta.name" (list $ "s3-root") }}

@@ -43,7 +43,7 @@ class ControllerKeys(_Part):
 
 
 class Passwords(_Part):
-    """A Secret with one password per key."""
+    """A Secret with one password per key; no Secret where somebody else brings it."""
 
     secret: str
     keys: tuple[str, ...]
@@ -72,7 +72,7 @@ class PreparePlan(_Part):
     certificates: tuple[WorkloadCertificate, ...]
     signing_keys: SigningKeys
     controller_keys: ControllerKeys
-    passwords: tuple[Passwords, ...] = ()
+    passwords: tuple[Passwords, ...]
     s3: S3Secrets
     camera_credentials: CameraCredentials
 

@@ -31,7 +31,8 @@ async def prepare(plan: PreparePlan, store: SecretStore, clock: Clock) -> None:
     await _signing_keys(plan.signing_keys, store)
     await _controller_keys(plan.controller_keys, store)
     for entry in plan.passwords:
-        await store.ensure(entry.secret, dict.fromkeys(entry.keys, password))
+        if entry.secret:
+            await store.ensure(entry.secret, dict.fromkeys(entry.keys, password))
     await _s3(plan.s3, store)
     if plan.camera_credentials.secret:
         await store.ensure(plan.camera_credentials.secret, {"cameras.json": _camera_credentials})
