@@ -37,6 +37,7 @@ from lykta_ingest.keys import KeyRing
 from lykta_ingest.live import LiveParts
 from lykta_ingest.mandates import MandateBook
 from lykta_ingest.recorder import Recorder
+from lykta_ingest.rota import Rota
 from lykta_ingest.segments import Stored
 from lykta_ingest.station import Station
 from lykta_ingest.upload import Uploader, UploadRules
@@ -117,6 +118,7 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
         KeyRing(held_keys, Verifier.from_file(settings.media_key_verify_key_file), clock),
         KvLeases(messaging),
         LiveParts(messaging),
+        Rota(settings.read_interval_ms / 1000),
         camera_tls=camera_tls,
         marks=recovery.marks,
     )
@@ -223,6 +225,7 @@ async def _running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
                     tasks.create_task(parts.announcements.run(), name="announcements"),
                     tasks.create_task(parts.station.live.run(), name="live"),
                     tasks.create_task(parts.station.keys.run(), name="media-keys"),
+                    tasks.create_task(parts.station.rota.run(), name="rota"),
                     tasks.create_task(_watch(messaging, MANDATES.name, parts.book.changed), name="watch-mandates"),
                     tasks.create_task(
                         _watch(messaging, MEDIA_KEYS.name, parts.station.keys.changed), name="watch-keys"

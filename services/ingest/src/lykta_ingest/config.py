@@ -53,6 +53,9 @@ class Settings(ServiceSettings, ObjectStoreSettings):
         default=200, ge=10, le=1000, description="least time between two flushes of the spool, milliseconds"
     )
     segment_seconds: float = Field(default=10.0, gt=0, le=60, description="length of a segment object, seconds")
+    read_interval_ms: int = Field(
+        default=50, ge=5, le=500, description="all cameras are read together, this often, milliseconds"
+    )
     live_parts: bool = Field(default=True, description="publish live parts for analytics and live viewers")
     part_ms: int = Field(default=200, ge=40, le=500, description="longest live part, milliseconds")
     upload_parallel: int = Field(default=4, ge=1, le=32, description="segment objects written at the same time")

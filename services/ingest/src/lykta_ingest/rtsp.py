@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,6 +79,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._start = 0
         self._end = 0
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._waiting: dict[int, asyncio.Future[Response]] = {}
         self._sequence = 0
         self._authenticator: Authenticator | None = None
@@ -123,6 +126,36 @@ class RtspConnection(asyncio.BufferedProtocol):
 
     # -- use -----------------------------------------------------------------------------------------------------
 
+    def read_in_turn(self) -> bool:
+        """Stop being woken for every packet: from now on `read_now` is called. False where that cannot be (TLS).
+
+        Reads go through a duplicate of the socket, so that they can never hit another connection's descriptor.
+        """
+        if self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
+            return False
+        self._transport.pause_reading()
+        self._socket = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
+        self._socket.setblocking(False)
+        return True
+
+    def read_now(self) -> None:
+        """Take what has arrived (see `Rota`)."""
+        while self._socket is not None:
+            room = _BUFFER_BYTES - self._end
+            try:
+                count = self._socket.recv_into(self._view[self._end :])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.fail(unreachable("the connection to the camera broke"))
+                return
+            if not count:
+                self.eof_received()
+                return
+            self.buffer_updated(count)
+            if count < room:
+                return
+
     def authenticate_as(self, credentials: Credentials | None) -> None:
         """Answer challenges with these credentials from now on."""
         self._authenticator = Authenticator(credentials) if credentials else None
@@ -133,6 +166,11 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._depacketizer = depacketizer
         self._on_control = on_control
 
+    def detach(self) -> None:
+        """Ignore media from now on; answers are still read."""
+        self._video_channel = -1
+        self._depacketizer = self._on_control = None
+
     def fail(self, fault: CameraError) -> None:
         """End the connection; the first reason counts."""
         if not self.closed.done():
@@ -141,6 +179,9 @@ class RtspConnection(asyncio.BufferedProtocol):
             if not waiting.done():
                 waiting.set_exception(fault)
         self._waiting.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         if self._transport is not None:
             self._transport.abort()
             self._transport = None

@@ -136,6 +136,8 @@ class CameraSession:
             channel = await rtsp.set_up(description.track)
             connection.attach(channel, depacketizer, recording.on_control)
             self._recording = True
+            if connection.read_in_turn():
+                station.rota.join(connection)
             await rtsp.play()
             await watch.run()
         except CameraError as error:
@@ -143,8 +145,10 @@ class CameraSession:
             raise
         finally:
             self._recording = False
+            connection.detach()
             self._end(recording)
             await rtsp.tear_down()
+            station.rota.leave(connection)
 
     def _end(self, recording: Recording) -> None:
         """Close what is gathered; a GOP that reaches past the allowed end is dropped by the recording itself."""

@@ -16,6 +16,7 @@ from lykta_ingest.keys import KeyRing
 from lykta_ingest.lease import LeaseDesk
 from lykta_ingest.live import LiveParts
 from lykta_ingest.media import MediaBuffers
+from lykta_ingest.rota import Rota
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Station:
     keys: KeyRing
     leases: LeaseDesk
     live: LiveParts
+    rota: Rota
     buffers: MediaBuffers = field(default_factory=MediaBuffers)
     camera_tls: ssl.SSLContext | None = None
     marks: dict[str, int] = field(default_factory=dict)
