@@ -8,11 +8,11 @@ from lykta.access_control.v1 import mandate_service_pb2 as mandates
 from lykta.access_control.v1 import mandate_service_pb2_grpc as mandates_grpc
 from lykta_common.clock import Clock
 from lykta_common.errors import Code, PlatformError
-from lykta_contracts.mandates import MandateDocument
+from lykta_contracts.mandates import Analytic, MandateDocument
 
 from lykta_standalone.connection import Connection
 from lykta_standalone.environment import PLATFORM_OPERATOR
-from lykta_standalone.municipality import CONTROLLERS, PEOPLE, DemoController, DemoPlace, demo_document, document
+from lykta_standalone.municipality import CONTROLLERS, PEOPLE, DemoController, DemoPlace, demo_document, document, zone
 from lykta_standalone.real_camera import RealCamera
 
 _PEER = "access-control"
@@ -49,11 +49,13 @@ class Founder:
             return
         await self._found_place(owner, place)
         known = await self._cameras(owner.admin, owner.controller)
+        whole = zone("hela-bilden", ((0, 0), (1, 0), (1, 1), (0, 1)))
+        anywhere = (Analytic(detector="person-in-zone", zones=(whole,), quiet_seconds=2.0),)
         for camera in cameras:
             if camera.name not in known:
                 await self._add_camera(owner, place.place, camera, camera.name)
             now = self._clock.now()
-            text = document(owner.controller, place.place, camera.name, now, purpose=place.problem, analytics=())
+            text = document(owner.controller, place.place, camera.name, now, purpose=place.problem, analytics=anywhere)
             await self._mandate(owner, text)
 
     async def _found_controller(self, owner: DemoController) -> None:

@@ -71,16 +71,20 @@ async def _serve(options: UpOptions, stop: asyncio.Event, running: list[Supervis
             display.say(f"camera {camera.name} is recorded under a DEMO mandate: karin drafted it, bertil approved it")
         watching = await stack.enter_async_context(connected(connection.platform, "test-tool"))
         collector = Collector(watching, lambda: supervisor.conditions)
-        while not stop.is_set():
-            snapshot = await collector.snapshot()
-            write_atomically(supervisor.layout.status_file, snapshot.to_json())
-            display.show(snapshot)
-            try:
-                async with asyncio.timeout(STATUS_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+        async with asyncio.TaskGroup() as tasks:
+            reporting = tasks.create_task(_report(supervisor, collector, display), name="report")
+            await stop.wait()
+            reporting.cancel()
         display.say("stopping …")
+
+
+async def _report(supervisor: Supervisor, collector: Collector, display: Display) -> None:
+    """Collect and show a snapshot every second, until cancelled: a service that does not answer holds up no stop."""
+    while True:
+        snapshot = await collector.snapshot()
+        write_atomically(supervisor.layout.status_file, snapshot.to_json())
+        display.show(snapshot)
+        await asyncio.sleep(STATUS_SECONDS)
 
 
 async def _found(supervisor: Supervisor, connection: Connection, display: Display) -> None:
