@@ -158,10 +158,14 @@ class Platform:
 
 
 def start(directory: Path, *options: str) -> Platform:
-    """Start `lykta up` in a new state directory and wait for `platform.json`; AssertionError with its output."""
+    """Start `lykta up` in `directory/state` and wait for its `platform.json`; AssertionError with its output.
+
+    A second start in the same directory goes on with what is there.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     state_dir, output = directory / "state", directory / "up.log"
     command = [str(LYKTA), "up", "--state-dir", str(state_dir), *options]
+    announcement, begun = state_dir / "run" / "platform.json", time.time()
     with output.open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
@@ -170,7 +174,8 @@ def start(directory: Path, *options: str) -> Platform:
     def announced() -> bool:
         code = process.poll()
         assert code is None, f"lykta up ended with {code}:\n{_tail(output)}"
-        return (state_dir / "run" / "platform.json").exists()
+        # One from before a power cut may still lie there.
+        return announcement.exists() and announcement.stat().st_mtime >= begun - 0.1
 
     try:
         eventually(announced, START_SECONDS, "platform.json")

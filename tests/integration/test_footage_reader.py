@@ -40,8 +40,8 @@ def capture(tmp_path: Path) -> Path:
     """What a camera sent in one session."""
     rows = [
         {
-            "at": START.timestamp() + number + frame / FRAMES, "session": "s", "frame": number * FRAMES + frame, "rtp": 0,
-            "kind": one[0] & 31, "size": len(one), "sha256": hashlib.sha256(one).hexdigest(), "damaged": False,
+            "at": START.timestamp() + number + frame / FRAMES, "session": "s", "frame": number * FRAMES + frame,
+            "kind": one[0] & 31, "size": len(one), "sha256": hashlib.sha256(one).hexdigest(),
         }
         for number in range(GOPS)
         for frame, nals in enumerate(gop(number))
