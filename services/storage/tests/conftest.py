@@ -27,6 +27,7 @@ from lykta.storage.v1 import playback_service_pb2 as playback_pb
 from lykta.storage.v1 import playback_service_pb2_grpc as playback_rpc
 from lykta_common.config import ServiceSettings
 from lykta_common.health import Health
+from lykta_common.metrics import Metrics
 from lykta_common.objectstore import ObjectStore, open_admin, open_bucket
 from lykta_common.rpc import open_channel, serve
 from lykta_common.signing import Signer, new_key_pair
@@ -100,6 +101,7 @@ class World:
     serial: int = 0
     more: dict[str, Any] = field(default_factory=dict)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    metrics: Metrics = field(init=False)
     stubs: Stubs = field(init=False)
     tool: Stubs = field(init=False)
 
@@ -143,6 +145,7 @@ class World:
         """Start storage."""
         stack = self.stack = AsyncExitStack()
         platform = await stack.enter_async_context(open_platform("storage", self.clock))
+        self.metrics = platform.metrics
         settings = self.settings(**self.more)
         await stack.enter_async_context(SERVICE.open(settings, platform))
         self.stubs = await stack.enter_async_context(self.calling_as("cli", settings))

@@ -20,6 +20,8 @@ from lykta_common.rpc import Allowed, open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer, Verifier
 from lykta_common.tls import TlsFiles
+from lykta_contracts.events import CloudEvent
+from lykta_contracts.model import Message
 from lykta_contracts.streams import MEDIA_KEYS, STORAGE_FOOTAGE, STORAGE_MANDATES
 
 from lykta_storage.audit_trail import AuditTrail
@@ -49,6 +51,7 @@ from lykta_storage.store.seals import SealStore
 from lykta_storage.store.tables import outbox as outbox_table
 from lykta_storage.store.terms import TermStore
 from lykta_storage.store.versions import ObjectVersions
+from lykta_storage.telemetry import Sights, StorageMetrics
 
 MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 _PEOPLE: Final = frozenset({"cli", "test-tool"})
@@ -82,7 +85,8 @@ class Storage:
     def __init__(self, settings: Settings, platform: Platform, outside: Outside) -> None:
         clock, source = platform.clock, f"/lykta/storage/{settings.replica}"
         self.settings, self.platform, self.outside = settings, platform, outside
-        self.outbox = Outbox(outside.database, outside.messaging, outbox_table)
+        self.metrics = StorageMetrics(platform.metrics, clock)
+        self.outbox = Outbox(outside.database, outside.messaging, outbox_table, self.metrics.outbox_pending)
         hours, terms = HourStore(outside.database, self.outbox), TermStore(outside.database)
         self.footage = FootageStore(outside.database, self.outbox)
         trail = AuditTrail(outside.audit, hours, clock, source)
@@ -109,6 +113,8 @@ class Storage:
         recorder = Verifier.from_file(settings.recorder_key_file)
         self.sealing = Sealing(self.footage, SealStore(outside.database), trail, recorder, clock)
         self.coverage = Coverage(self.footage, terms, clock)
+        self.retention.on_deleted, self.retention.on_round = self.metrics.deleted, self.metrics.retention_succeeded
+        self.sights = Sights(terms, hours, self.footage, self.coverage)
         self.revocations = Revocations()
         tokens = GrantTokens(Verifier.from_file(settings.grant_key_file), clock)
         self.admission = Admission(tokens, outside.authority, trail, clock)
@@ -128,7 +134,12 @@ class Storage:
 
     def consume(self) -> None:
         """Register the durable consumers; before the connection is started."""
-        self.outside.messaging.consume(STORAGE_FOOTAGE, self.catalogue.on_event)
+
+        async def take_in(event: CloudEvent, data: Message) -> None:
+            await self.catalogue.on_event(event, data)
+            self.metrics.catalogued(data)
+
+        self.outside.messaging.consume(STORAGE_FOOTAGE, take_in)
         self.outside.messaging.consume(STORAGE_MANDATES, self.mandates.on_event)
 
     def start_loops(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -143,12 +154,13 @@ class Storage:
             tasks.create_task(self.retention.keep_running(telemetry, settings.retention_seconds), name="retention"),
             tasks.create_task(self.catalogue.keep_reconciled(telemetry), name="reconciliation"),
             tasks.create_task(self.sealing.keep_running(telemetry, settings.sealing_seconds), name="sealing"),
+            tasks.create_task(self.metrics.keep_looking(self.sights), name="metrics"),
         ]
 
     def add_servicers(self, server: grpc.aio.Server, tasks: asyncio.TaskGroup) -> None:
         """Register the servicers."""
         outside, clock, production = self.outside, self.platform.clock, self.settings.profile == "production"
-        playback = PlaybackServicer(self.admission, self.desk, tasks, self.settings.most_playbacks)
+        playback = PlaybackServicer(self.admission, self.desk, tasks, self.settings.most_playbacks, self.metrics)
         playback_grpc.add_PlaybackServiceServicer_to_server(playback, server)
         catalogue = CatalogueServicer(self.footage, self.coverage, outside.authority, clock)
         catalogue_grpc.add_CatalogueServiceServicer_to_server(catalogue, server)
@@ -185,7 +197,9 @@ async def wire(settings: Settings, platform: Platform, connect: bool = True) -> 
                 wired[0].consume()
 
         if connect:
-            await stack.enter_async_context(open_messaging(settings, platform.telemetry, register, wait=False))
+            await stack.enter_async_context(
+                open_messaging(settings, platform.telemetry, register, False, platform.metrics)
+            )
         else:
             register(Messaging(settings, platform.telemetry))
         yield wired[0]

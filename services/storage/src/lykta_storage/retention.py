@@ -1,7 +1,7 @@
 """Deletes camera-hours on time: the private key, then the objects, then the receipt; resumable at every step."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,6 +71,10 @@ class Retention:
         self._clock = clock
         self._source = source
         self._one = asyncio.Lock()
+        self.on_deleted: Callable[[Deleted], None] = lambda _: None
+        """Called for every deletion that ended."""
+        self.on_round: Callable[[], None] = lambda: None
+        """Called when a whole round went well."""
 
     async def keep_running(self, telemetry: Telemetry, every_seconds: float) -> None:
         """Delete what is due, round after round until cancelled; a failed hour is resumed in the next round."""
@@ -78,6 +82,7 @@ class Retention:
             try:
                 with telemetry.span("retention round"):
                     await self.run(self._clock.now())
+                self.on_round()
             except PlatformError as error:
                 log.warning("retention_waiting", reason=error.reason, error=error.message)
             await self._clock.sleep(every_seconds)
@@ -146,7 +151,9 @@ class Retention:
         await self._trail.must(self._record(row, entry_id, names, late=False))
         await self._hours.finish(hour, self._event(row, entry_id, names))
         log.info("hour_deleted", controller=hour.controller, camera=hour.camera, hour=hour.hour, segments=len(names))
-        return [Deleted(hour, len(names), entry_id)]
+        deleted = Deleted(hour, len(names), entry_id)
+        self.on_deleted(deleted)
+        return [deleted]
 
     def _event(self, row: HourRow, entry_id: str, names: Sequence[str]) -> CloudEvent:
         fact = SegmentDeleted(

@@ -14,8 +14,10 @@ from lykta_contracts.roles import Action
 from lykta_storage.domain.grants import Wanted
 from lykta_storage.grpc_server.wire import from_timestamp, to_response
 from lykta_storage.playback.admission import Admission, Caller
+from lykta_storage.playback.reader import FragmentPart
 from lykta_storage.playback.stream import Desk, PlaybackStream
 from lykta_storage.playback.vigil import Ended
+from lykta_storage.telemetry import StorageMetrics
 
 OPEN_SECONDS: Final = 10.0
 """How long a new stream waits for its opening request."""
@@ -27,8 +29,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class PlaybackServicer(pb2_grpc.PlaybackServiceServicer):
     """Speaks `PlaybackService`; playbacks run in the task group of the service."""
 
-    def __init__(self, admission: Admission, desk: Desk, tasks: asyncio.TaskGroup, most: int) -> None:
+    def __init__(
+        self, admission: Admission, desk: Desk, tasks: asyncio.TaskGroup, most: int, metrics: StorageMetrics
+    ) -> None:
         self._most = most
+        self._metrics = metrics
         self._running: set[asyncio.Task[None]] = set()
         self._admission = admission
         self._desk = desk
@@ -48,17 +53,21 @@ class PlaybackServicer(pb2_grpc.PlaybackServiceServicer):
 
         def abandon(ended: asyncio.Task[None]) -> None:
             self._running.discard(ended)
+            self._metrics.playbacks_open.set(len(self._running))
             if stream.abandoned and handler is not None:
                 handler.cancel()
 
         running = self._tasks.create_task(stream.run(), name=f"playback-{admitted.playback_id}")
         self._running.add(running)
+        self._metrics.playbacks_open.set(len(self._running))
         running.add_done_callback(abandon)
         # The transport cancels a handler wherever it stands; the closing entry must not depend on where that is.
         context.add_done_callback(lambda _: stream.end())  # type: ignore[arg-type]
         listening = self._tasks.create_task(_listen(request_iterator, stream), name="playback-credits")
         try:
             while (item := await stream.next()) is not None:
+                if isinstance(item, FragmentPart):
+                    self._metrics.playback_bytes.inc(len(item.payload))
                 yield to_response(item)
                 if isinstance(item, Ended):
                     break

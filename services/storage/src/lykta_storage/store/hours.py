@@ -7,7 +7,7 @@ from typing import Any
 from lykta_common.database import Database
 from lykta_common.outbox import Outbox
 from lykta_contracts.events import CloudEvent
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import and_, delete, func, select, update
 
 from lykta_storage.domain.deletion import HourState
 from lykta_storage.domain.footage import CameraHour, SegmentState
@@ -70,6 +70,11 @@ class HourStore:
         """Return the wrapped private key; None when it was destroyed or never was."""
         async with self._database.reading() as connection:
             return await connection.scalar(select(hour_keys.c.wrapped).where(_is(hour_keys, hour)))
+
+    async def keys_alive(self) -> int:
+        """Count the hours whose private key exists."""
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(select(func.count()).select_from(hour_keys)) or 0)
 
     async def open_until(self, last: str) -> list[CameraHour]:
         """Return every hour up to one, included, that was not deleted, the oldest first."""
