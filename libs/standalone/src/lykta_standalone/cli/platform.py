@@ -2,13 +2,17 @@
 
 import json
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 from lykta_common.errors import unavailable
 
 from lykta_standalone.cli.session import Session, add_command, new_table
+
+STALE_SECONDS: Final = 20.0
+"""The supervisor writes every second, or somewhat later when a service does not answer."""
 
 
 def register(application: typer.Typer) -> None:
@@ -19,7 +23,7 @@ def register(application: typer.Typer) -> None:
 
 async def status(session: Session) -> None:
     """Show what each process, service and camera is doing."""
-    content = _read(Path(session.platform.status_file))
+    content = read_status(Path(session.platform.status_file), session.now)
     if session.json:
         _print(content)
         return
@@ -48,11 +52,16 @@ async def endpoints(session: Session) -> None:
     session.out.print(table)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_status(path: Path, now: datetime) -> dict[str, Any]:
+    """Read what the supervisor last said; raises PlatformError UNAVAILABLE when that was a while ago."""
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise unavailable("the supervisor has written no status yet: the platform") from error
+        content = dict(json.loads(path.read_text()))
+        age = (now - datetime.fromisoformat(content["at"])) / timedelta(seconds=1)
+    except (OSError, ValueError, KeyError) as error:
+        raise unavailable("the supervisor has written no status yet; it") from error
+    if age > STALE_SECONDS:
+        raise unavailable(f"the supervisor last spoke {age:.0f} s ago and may have been killed; it")
+    return content
 
 
 def _print(content: object) -> None:
