@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import struct
 import subprocess
@@ -206,8 +207,9 @@ class Rig:
             await subscription.unsubscribe()
 
     async def segments(self) -> list[SegmentIndex]:
-        """Return the index of every segment announced so far."""
-        return [one.index for one in await self.events("segment") if isinstance(one, SegmentRecorded)]
+        """Return the index of every segment announced so far, by time: uploads run side by side."""
+        found = [one.index for one in await self.events("segment") if isinstance(one, SegmentRecorded)]
+        return sorted(found, key=lambda index: index.from_at)
 
     async def session(self, camera: str = CAMERA, replica: str = "0") -> Session | None:
         """Ask a recorder over gRPC what it does with a camera; None while it does not know it."""
@@ -226,9 +228,13 @@ class Rig:
         return found if found and SessionState.Name(found.state) == f"SESSION_STATE_{state}" else None
 
     async def segments_at_least(self, count: int) -> list[SegmentIndex]:
-        """Return the segments so far, or nothing while they are fewer."""
+        """Return the segments so far, or nothing while they are fewer, or one between them is still on its way."""
         found = await self.segments()
-        return found if len(found) >= count else []
+        whole = all(
+            one.seal.run != other.seal.run or one.hour != other.hour or one.seal.count == other.seal.first_leaf
+            for one, other in itertools.pairwise(found)
+        )
+        return found if len(found) >= count and whole else []
 
     async def gaps(self) -> list[GapDeclared]:
         """Return every gap declared so far."""
