@@ -187,7 +187,7 @@ class Bench:
     async def analytics(self) -> AsyncIterator[None]:
         """The service, as its process would run it."""
         async with open_platform("analytics") as platform, open_service(self.settings, platform) as health:
-            self.health = health
+            self.health, self.metrics = health, platform.metrics
             yield
 
     async def order(self, document: MandateDocument, status: Literal["live", "ended"] = "live") -> MandateOrder:

@@ -30,13 +30,23 @@ async def ready(bench: Any) -> None:
 async def test_people_become_an_incident_with_everything_that_explains_it(
     bench: Any, street: Any, make_mandate: Make
 ) -> None:
-    """A street with people opens one incident under the mandate, told with model, thresholds, trace and reference."""
+    """A street with people opens one incident under the mandate, told with model, thresholds, trace and reference.
+
+    A scraper sees parts, pictures, the detector's time and the incident by category.
+    """
     async with bench.analytics():
         await bench.order(make_mandate())
         await ready(bench)
         await bench.play(street, START)
         (opened,) = await bench.until("incident.opened")
         await bench.until("incident.updated")
+        camera = {"controller": "ks", "camera": "torg-1"}
+        step = {"controller": "ks", "category": "person-in-zone", "lifecycle": "open"}
+        read = bench.metrics.registry.get_sample_value
+        assert read("lykta_analytics_parts_total", camera) == len(street.parts)
+        assert 0 < read("lykta_analytics_detector_seconds_count") <= read("lykta_analytics_pictures_total", camera)
+        assert read("lykta_analytics_incidents_total", step) == 1
+        assert read("lykta_analytics_incident_commit_seconds_count") >= 2
     assert isinstance(opened, Incident)
     assert (opened.category, opened.status, opened.place.zone_ids) == ("person-in-zone", "potential", ("torget",))
     assert START <= opened.started_at <= opened.observed_at <= START + timedelta(seconds=20)

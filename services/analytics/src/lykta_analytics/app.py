@@ -40,6 +40,7 @@ from lykta_analytics.roster import Roster
 from lykta_analytics.rules import zone_rules
 from lykta_analytics.session import CameraSession, Means
 from lykta_analytics.store import MIGRATIONS, OUTBOX, BookStore, OrderArchive
+from lykta_analytics.telemetry import AnalyticsMetrics, TimedDetector
 from lykta_analytics.usecases import IncidentBook
 
 
@@ -51,22 +52,25 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
     files = TlsFiles(settings.tls_ca_file, settings.tls_certificate_file, settings.tls_key_file)
     verifier = Verifier.from_file(settings.mandate_verify_key_file)
     broadcast, health = Broadcast(), Health()
+    metrics = AnalyticsMetrics(platform.metrics, platform.clock)
     async with (
         open_database(settings.database_url, MIGRATIONS) as database,
-        open_messaging(settings, platform.telemetry) as messaging,
+        open_messaging(settings, platform.telemetry, metrics=platform.metrics) as messaging,
         open_channel(settings.access_control_address, files, "access-control", platform.telemetry) as channel,
     ):
-        outbox = Outbox(database, messaging, OUTBOX)
+        outbox = Outbox(database, messaging, OUTBOX, metrics.outbox_pending)
         store = BookStore(database, outbox)
-        book = IncidentBook(store, platform.clock, f"/lykta/analytics/{settings.replica}", (broadcast.tell,))
+        source = f"/lykta/analytics/{settings.replica}"
+        book = IncidentBook(store, platform.clock, source, (broadcast.tell,), metrics.committed)
         with ThreadPoolExecutor(1, thread_name_prefix="analyse") as worker:
             means = Means(
                 messaging=messaging,
                 telemetry=platform.telemetry,
                 clock=platform.clock,
                 book=book,
-                detector=detector,
+                detector=TimedDetector(detector, metrics.detector_seconds),
                 worker=worker,
+                metrics=metrics,
                 queue_parts=settings.queue_parts,
                 stale_seconds=settings.stale_seconds,
                 refuse_weak_sandbox=settings.profile == "production",

@@ -24,6 +24,7 @@ from lykta_analytics.incidents import Scene
 from lykta_analytics.parts import MediaPart, PartQueue, read_part
 from lykta_analytics.ports import ObjectDetector
 from lykta_analytics.rules import zone_rules
+from lykta_analytics.telemetry import AnalyticsMetrics
 from lykta_analytics.usecases import IncidentBook
 
 log = get_logger(__name__)
@@ -42,6 +43,7 @@ class Means:
     book: IncidentBook
     detector: ObjectDetector
     worker: Executor
+    metrics: AnalyticsMetrics
     queue_parts: int
     stale_seconds: float
     refuse_weak_sandbox: bool
@@ -68,6 +70,7 @@ class CameraSession:
     def __init__(self, order: MandateOrder, scene: Scene, means: Means) -> None:
         self.order = order
         self.counters = Counters()
+        self._labels = (order.controller, order.camera)
         self.weak: tuple[str, ...] = ()
         self._scene = scene
         self._means = means
@@ -103,6 +106,7 @@ class CameraSession:
 
     async def _on_message(self, message: CoreMessage) -> None:
         self.counters.parts += 1
+        self._means.metrics.parts.labels(*self._labels).inc()
         try:
             part = read_part(message.payload, message.headers)
         except ValueError as error:
@@ -116,6 +120,7 @@ class CameraSession:
         if dropped:
             self.counters.drops += 1
             self.counters.dropped += dropped
+            self._means.metrics.parts_dropped.labels(*self._labels).inc(dropped)
             if _is_worth_a_line(self.counters.drops):
                 log.warning("parts_dropped", camera=self.order.camera, so_far=self.counters.dropped)
 
@@ -155,6 +160,7 @@ class CameraSession:
         except DecoderError as error:
             failures = self.counters.decoder_failures
             failures[error.reason] = failures.get(error.reason, 0) + 1
+            self._means.metrics.decoder_failures.labels(error.reason).inc()
             if error.reason in ("hang", "crash", "protocol", "weak"):
                 rest_seconds = self._decoder_backoff.next()
                 self._decoder_rests_until = self._means.clock.monotonic() + rest_seconds
@@ -169,6 +175,7 @@ class CameraSession:
         loop = asyncio.get_running_loop()
         verdict = await loop.run_in_executor(self._means.worker, analysis.analyse, picture.at_ms, picture.image)
         self.counters.pictures += 1
+        self._means.metrics.pictures.labels(*self._labels).inc()
         self.counters.looked += verdict.looked
         self._last_picture_s = self._means.clock.monotonic()
         frame = (picture.source_width, picture.source_height)

@@ -27,12 +27,16 @@ _TAMPER_KINDS: Final[dict[str, Literal["obscured", "black"]]] = {
 
 @dataclass
 class IncidentBook:
-    """Records steps; `told` is called with each row after it was committed. `source` names this replica in events."""
+    """Records steps; `told` is called with each row after it was committed, `on_commit` with its incident.
+
+    `source` names this replica in events.
+    """
 
     store: BookStore
     clock: Clock
     source: str
     told: Sequence[Callable[[BookRow], None]] = field(default=())
+    on_commit: Callable[[Incident], None] = lambda _: None
 
     async def record(self, scene: Scene, step: Step, traceparent: str = "") -> BookRow | None:
         """Writes one step; None when it says nothing new (an update or end of an incident that is closed already).
@@ -109,6 +113,7 @@ class IncidentBook:
             category=incident.category,
             latency_ms=latency_ms,
         )
+        self.on_commit(incident)
         for tell in self.told:
             tell(row)
         return row
