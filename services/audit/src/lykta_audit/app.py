@@ -31,6 +31,7 @@ from lykta_audit.publisher import Publication
 from lykta_audit.rebuild import rebuild
 from lykta_audit.store import MIGRATIONS, AccessControlPolicy, LockCheck, LogBucket, LogRows
 from lykta_audit.store.tables import outbox as outbox_rows
+from lykta_audit.telemetry import AuditMetrics
 from lykta_audit.usecases import LogProver, LogReader
 
 
@@ -40,19 +41,24 @@ class Parts:
 
     outbox: Outbox
     keeper: LogKeeper
+    metrics: AuditMetrics
     servicer: LogServicer
 
 
-def compose(settings: Settings, clock: Clock, database: Database, messaging: Messaging, channel: Channel) -> Parts:
+def compose(
+    settings: Settings, platform: Platform, database: Database, messaging: Messaging, channel: Channel
+) -> Parts:
     """Wire everything; nothing runs yet, but the consumer is registered."""
     key = Signer.from_file(settings.signing_key_file).private_key
     signer = CheckpointSigner(settings.origin, key)
-    outbox = Outbox(database, messaging, outbox_rows)
+    clock, metrics = platform.clock, AuditMetrics(platform.metrics, platform.clock)
+    outbox = Outbox(database, messaging, outbox_rows, metrics.outbox_pending)
     rows = LogRows(database, outbox)
     prover = LogProver(rows, signer)
 
     def announce() -> None:
         prover.announce()
+        metrics.checkpoint_published()
         outbox.wake()
 
     publication = Publication(
@@ -71,9 +77,10 @@ def compose(settings: Settings, clock: Clock, database: Database, messaging: Mes
         lease=timedelta(milliseconds=settings.lease_ms),
         inspect_every=timedelta(hours=settings.inspection_interval_hours),
     )
+    keeper.on_append = metrics.appended
     ObservedHandler(keeper).register(messaging)
     reader = LogReader(rows, keeper, AccessControlPolicy(channel), clock)
-    return Parts(outbox, keeper, LogServicer(settings.origin, keeper, reader, prover))
+    return Parts(outbox, keeper, metrics, LogServicer(settings.origin, keeper, reader, prover))
 
 
 @asynccontextmanager
@@ -92,12 +99,15 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
         )
 
         def register(messaging: Messaging) -> None:
-            composed.append(compose(settings, platform.clock, database, messaging, channel))
+            composed.append(compose(settings, platform, database, messaging, channel))
 
-        await stack.enter_async_context(open_messaging(settings, telemetry, register, wait=False))
+        await stack.enter_async_context(
+            open_messaging(settings, telemetry, register, wait=False, metrics=platform.metrics)
+        )
         parts = composed[0]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        running = [tasks.create_task(parts.keeper.run()), tasks.create_task(parts.outbox.run())]
+        jobs = (parts.keeper.run(), parts.outbox.run(), parts.metrics.keep_looking(parts.keeper))
+        running = [tasks.create_task(job) for job in jobs]
         health = Health({"database": database.ping, "log": parts.keeper.ready})
         try:
             add = partial(log_service_pb2_grpc.add_LogServiceServicer_to_server, parts.servicer)

@@ -38,6 +38,19 @@ class LogKeeper:
         self._inspect_now = asyncio.Event()
         self._writer: LogWriter | None = None
         self.halted: PlatformError | None = None
+        self.on_append: Callable[[float], None] = lambda _: None
+        """Called with the seconds that every append took that has its places."""
+
+    @property
+    def writing(self) -> bool:
+        """True while this process writes the log."""
+        return self._writer is not None
+
+    async def sizes(self) -> tuple[int, int]:
+        """Return how many entries the log has, and how many are published; raises UNAVAILABLE."""
+        # In this order: entries are written before they are published.
+        published = (await self._rows.state(self._origin)).published_size
+        return (self._writer.edge.size if self._writer is not None else await self._rows.size()), published
 
     async def append(self, entries: Sequence[Entry]) -> tuple[Place, ...]:
         """Log entries durably (see LogWriter.append); raises UNAVAILABLE on a standby, DATA_LOSS when halted."""
@@ -45,7 +58,10 @@ class LogKeeper:
             raise self.halted
         if self._writer is None:
             raise standing_by()
-        return await self._writer.append(entries)
+        began = self._clock.monotonic()
+        places = await self._writer.append(entries)
+        self.on_append(self._clock.monotonic() - began)
+        return places
 
     async def ready(self) -> None:
         """Health check: raises unless this process writes the log."""
