@@ -159,6 +159,7 @@ class World:
         """Run the service in this process, called as the workload `cli`."""
         async with AsyncExitStack() as stack:
             platform = await stack.enter_async_context(open_platform("access-control", clock))
+            self.metrics = platform.metrics
             await stack.enter_async_context(SERVICE.open(self.settings(), platform))
             self.stubs = await stack.enter_async_context(self.calling_as("cli"))
             yield self

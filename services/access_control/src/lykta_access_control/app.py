@@ -22,6 +22,7 @@ from lykta_access_control.store.change import Store
 from lykta_access_control.store.projection import Projection
 from lykta_access_control.store.relay import OrderRelay
 from lykta_access_control.store.tables import outbox
+from lykta_access_control.telemetry import AccessMetrics
 from lykta_access_control.tokens import GrantTokens
 from lykta_access_control.usecases.authorize import Authorize
 from lykta_access_control.usecases.cases import Cases
@@ -41,21 +42,24 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
     orders_signer = Signer.from_file(settings.mandate_signing_key_file)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.database_url, MIGRATIONS))
-        messaging = await stack.enter_async_context(open_messaging(settings, platform.telemetry, wait=False))
+        opened = open_messaging(settings, platform.telemetry, wait=False, metrics=platform.metrics)
+        messaging = await stack.enter_async_context(opened)
+        metrics = AccessMetrics(platform.metrics, platform.clock)
         people = await stack.enter_async_context(open_people(provider, settings.oidc_ca_file, platform.clock))
-        events = Outbox(database, messaging, outbox)
+        events = Outbox(database, messaging, outbox, metrics.outbox_pending)
         projection = Projection(database, platform.clock)
         store = Store(database, events, projection, platform.clock, f"/lykta/access-control/{settings.replica}")
         relay = OrderRelay(database, messaging, orders_signer.verifier())
         store.on_commit(relay.wake)
         await projection.refresh()
-        use_cases = _use_cases(settings, platform, people, store, orders_signer)
+        use_cases = _use_cases(settings, platform, people, store, orders_signer, metrics)
         health = Health({"database": database.ping, "view": projection.ping})
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [
             tasks.create_task(events.run(), name="outbox"),
             tasks.create_task(relay.run(), name="orders"),
             tasks.create_task(projection.follow(), name="view"),
+            tasks.create_task(metrics.keep_looking(store), name="metrics"),
         ]
         for task in running:
             stack.callback(task.cancel)
@@ -66,12 +70,14 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
         yield health
 
 
-def _use_cases(settings: Settings, platform: Platform, people: People, store: Store, signer: Signer) -> UseCases:
+def _use_cases(
+    settings: Settings, platform: Platform, people: People, store: Store, signer: Signer, metrics: AccessMetrics
+) -> UseCases:
     clock = platform.clock
     access = Access(people, store, Policies.load().permits, clock)
     tokens = GrantTokens(Signer.from_file(settings.grant_signing_key_file))
     return UseCases(
-        Authorize(access),
+        Authorize(access, clock, metrics.decided),
         Directory(access, store),
         Mandates(access, store, signer, clock),
         Cases(access, store, clock),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lykta_contracts.instants import from_ms, to_ms
 from lykta_contracts.mandates import MandateDocument
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lykta_access_control.domain.mandates import Mandate, MandateState
@@ -52,6 +52,24 @@ class MandateRows:
             .limit(LIST_LIMIT)
         )
         return [_mandate(row) for row in await self._all(query)]
+
+    async def states(self) -> dict[tuple[str, str], int]:
+        """Count versions by controller and state."""
+        columns = (t.mandates.c.controller, t.mandates.c.state)
+        rows = await self._all(select(*columns, func.count().label("versions")).group_by(*columns))
+        return {(row.controller, row.state): row.versions for row in rows}
+
+    async def in_force(self) -> list[tuple[MandateDocument, int]]:
+        """Return each approved version that live orders name, with how many cameras it has."""
+        table, orders = t.mandates, t.orders
+        named = and_(orders.c.mandate_id == table.c.mandate_id, orders.c.status == "live")
+        query = (
+            select(table.c.document, func.count().label("cameras"))
+            .select_from(table.join(orders, named))
+            .where(table.c.state == MandateState.APPROVED)
+            .group_by(table.c.mandate_id, table.c.version, table.c.document)
+        )
+        return [(MandateDocument.from_json(row.document), row.cameras) for row in await self._all(query)]
 
     async def add(self, mandate: Mandate) -> None:
         """Write a new version."""

@@ -1,7 +1,9 @@
 """The platform's question: may this person do this; a refusal is an answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from lykta_common.clock import Clock
 from lykta_contracts.roles import GRANTED_ACTIONS, Action
 
 from lykta_access_control.access import NOBODY, Access, Attempt, Call
@@ -37,11 +39,19 @@ class Authorize:
     What is allowed is always the asking service's to log.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, clock: Clock, on_answer: Callable[[Decision, float], None]) -> None:
         self._access = access
+        self._clock = clock
+        self._on_answer = on_answer
 
     async def authorize(self, call: Call, asked: Asked) -> Answer:
         """Decide; raises PlatformError INVALID_FIELD for a malformed question, UNAVAILABLE when the view is stale."""
+        began = self._clock.monotonic()
+        answer = await self._answer(call, asked)
+        self._on_answer(answer.decision, self._clock.monotonic() - began)
+        return answer
+
+    async def _answer(self, call: Call, asked: Asked) -> Answer:
         try:
             question = _question(asked)
         except RefusedError as error:
