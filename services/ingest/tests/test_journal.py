@@ -42,10 +42,12 @@ class Draft:
         self.abandoned += 1
 
 
-def record(key: str, size: int = 100, position: int = 0, subject: str = "") -> Record:
-    """Return a record whose body follows from its key."""
+def record(key: str, size: int = 100, position: int = 0, subject: str = "", part: int = 0) -> Record:
+    """Return a record whose body follows from its key; parts of one key differ in their metadata."""
     body = hashlib.sha256(key.encode()).digest() * (size // 32 + 1)
-    return Record(FIRST_FREE_KIND, key, b"meta of " + key.encode(), body[:size], subject=subject, position=position)
+    return Record(
+        FIRST_FREE_KIND, key, b"meta of %s %d" % (key.encode(), part), body[:size], subject=subject, position=position
+    )
 
 
 def written(tmp_path: Path, count: int) -> bytes:
@@ -109,6 +111,36 @@ def test_files_go_oldest_first_and_only_when_all_they_hold_is_done(tmp_path: Pat
     left = sorted(tmp_path.glob("*.journal"))
     assert left == files[-1:]
     assert journal.used_bytes == left[0].stat().st_size
+    journal.close()
+
+
+def test_one_record_that_is_never_done_does_not_fill_the_spool(tmp_path: Path) -> None:
+    """What is left in old files is carried over when room is short; it stays readable, also after a restart."""
+    journal, _ = Journal.open(tmp_path, MIB, 64 * 1024)
+    (stuck,) = journal.commit([Draft(record("stuck", 3_000))])
+    assert isinstance(stuck, list)
+    for number in range(200):
+        (result,) = journal.commit([Draft(record(f"k{number}", 20_000))], [f"k{number - 1}"])
+        assert not isinstance(result, Exception)
+        assert journal.read(stuck[0]) == record("stuck", 3_000).body
+    assert journal.used_bytes < MIB * 0.75
+    journal.close()
+    journal, recovery = Journal.open(tmp_path, MIB, 64 * 1024)
+    assert sorted(entry.key for entry in recovery.entries) == ["k199", "stuck"]
+    found = {entry.key: entry.location for entry in recovery.entries}
+    assert journal.read(found["stuck"]) == record("stuck", 3_000).body
+    journal.commit([], ["stuck", "k199"])
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    journal.close()
+
+
+def test_a_record_that_was_copied_before_a_crash_comes_back_once(tmp_path: Path) -> None:
+    """When the machine stops between copying and deleting, recovery gives back one of the two copies."""
+    journal, _ = Journal.open(tmp_path, 16 * MIB)
+    journal.commit([Draft(record("twice")), Draft(record("twice"))])
+    journal.close()
+    journal, recovery = Journal.open(tmp_path, 16 * MIB)
+    assert [entry.key for entry in recovery.entries] == ["twice"]
     journal.close()
 
 
@@ -236,7 +268,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Write a draft of some records under one key."""
         key = f"k{self.number}"
         self.number += 1
-        records = [record(key, size, self.number, "cam") for _ in range(parts)]
+        records = [record(key, size, self.number, "cam", part) for part in range(parts)]
         (result,) = self.journal.commit([Draft(*records)])
         if not isinstance(result, Exception):
             self.live[key] = parts

@@ -1,7 +1,7 @@
 """The spool: one append-only journal for all cameras, whose files are given back oldest first (docs/design/wire.md).
 
-A record is a fixed head, three texts and a body. The head's CRC covers head and texts, the SHA-256 in it covers the
-body, so that the evidence path's hash doubles as the check against torn writes and costs nothing extra.
+A record is wanted until its key is done. So that one segment that is never confirmed cannot fill the spool, what is
+left in the oldest file is carried over to the newest when it is little and room is short.
 """
 
 from __future__ import annotations
@@ -9,27 +9,33 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
-import struct
 import threading
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-_MAGIC = b"LJR1"
+from lykta_ingest.records import HEAD_BYTES, Entry, Location, Record, decode, encode, texts_length, write_all
+
+__all__ = [
+    "FIRST_FREE_KIND",
+    "Draft",
+    "Entry",
+    "Journal",
+    "Location",
+    "Record",
+    "Recovery",
+    "SpoolBusyError",
+    "SpoolFullError",
+]
+
 _CHECKPOINT = 1
 _DONE = 2
 FIRST_FREE_KIND = 16
-_head = struct.Struct(">4sBxHHxxIIq32sI")
-_HEAD_BYTES = _head.size
+_CARRY_BYTES_MAX = 16 << 20
 _SUFFIX = ".journal"
-_IOV_MAX = 512
-_META_MAX = 16 * 1024 * 1024
-_BODY_MAX = 1 << 30
 
 
 class SpoolFullError(Exception):
@@ -38,44 +44,6 @@ class SpoolFullError(Exception):
 
 class SpoolBusyError(Exception):
     """Another process holds the spool directory, or more waits to be written than may wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What to keep until `key` is done; `position` (unix ms) advances the mark of `subject` unless it is empty.
-
-    The body is read before the next draft is built, so that it may lie in a buffer that is used again.
-    """
-
-    kind: int
-    key: str
-    meta: bytes
-    body: bytes | bytearray | memoryview = b""
-    body_sha256: bytes = b""
-    subject: str = ""
-    position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where the body of a record lies."""
-
-    file: int
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A live record found on recovery."""
-
-    kind: int
-    key: str
-    meta: bytes
-    subject: str
-    position: int
-    location: Location
-    body_sha256: bytes
 
 
 @dataclass(slots=True)
@@ -104,6 +72,16 @@ class _File:
     fd: int
     size: int
     live: int = 0
+    live_bytes: int = 0
+
+
+class _Held(NamedTuple):
+    """A live record: where it begins, how long it is with its body, and where its body was said to lie."""
+
+    file: int
+    start: int
+    length: int
+    body: Location
 
 
 class Journal:
@@ -115,7 +93,8 @@ class Journal:
         self._file_bytes = min(file_bytes, max(64 * 1024, max_bytes // 4))
         self._reserve = min(1 << 20, max_bytes // 8)
         self._files: dict[int, _File] = {}
-        self._keys: dict[str, list[int]] = {}
+        self._keys: dict[str, list[_Held]] = {}
+        self._moved: dict[Location, Location] = {}
         self._marks: dict[str, int] = {}
         self._current: _File | None = None
         self._lock_fd = -1
@@ -168,8 +147,8 @@ class Journal:
     def read(self, location: Location) -> bytes:
         """Return a body; any thread. Raises OSError when the disk cannot give it back whole."""
         with self._reading:
-            fd = self._files[location.file].fd
-            body = os.pread(fd, location.length, location.offset)
+            now = self._moved.get(location, location)
+            body = os.pread(self._files[now.file].fd, now.length, now.offset)
         if len(body) != location.length:
             raise OSError(errno.EIO, "the spool file is shorter than its records")
         return body
@@ -191,13 +170,13 @@ class Journal:
         buffers: list[bytes | bytearray | memoryview] = []
         total = 0
         for record in records:
-            head = _encode(record)
+            head = encode(record)
             buffers += [head, record.body]
             total += len(head) + len(record.body)
         file = self._room(total, urgent=not any(len(record.body) for record in records))
         start = file.size
         try:
-            _write_all(file.fd, buffers)
+            write_all(file.fd, buffers)
         except OSError as error:
             os.ftruncate(file.fd, start)
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -212,18 +191,22 @@ class Journal:
     def _account(self, file: _File, records: Sequence[Record], position: int) -> list[Location]:
         locations = []
         for record in records:
-            position += _HEAD_BYTES + _texts_length(record)
-            locations.append(Location(file.number, position, len(record.body)))
+            start = position
+            position += HEAD_BYTES + texts_length(record)
+            body = Location(file.number, position, len(record.body))
+            locations.append(body)
             position += len(record.body)
-            self._remember(file, record.kind, record.key)
+            if record.kind >= FIRST_FREE_KIND:
+                self._remember(record.key, _Held(file.number, start, position - start, body))
             if record.subject:
                 self._marks[record.subject] = max(record.position, self._marks.get(record.subject, 0))
         return locations
 
-    def _remember(self, file: _File, kind: int, key: str) -> None:
-        if kind >= FIRST_FREE_KIND:
-            file.live += 1
-            self._keys.setdefault(key, []).append(file.number)
+    def _remember(self, key: str, held: _Held) -> None:
+        file = self._files[held.file]
+        file.live += 1
+        file.live_bytes += held.length
+        self._keys.setdefault(key, []).append(held)
 
     def _room(self, total: int, *, urgent: bool) -> _File:
         """Return the file to write to, begun anew where the current one is full; small records may use the reserve."""
@@ -244,9 +227,9 @@ class Journal:
         number = max(self._files, default=0) + 1
         path = self._directory / f"{number:020d}{_SUFFIX}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600)
-        head = _encode(Record(_CHECKPOINT, "", json.dumps(self._marks, separators=(",", ":")).encode()))
+        head = encode(Record(_CHECKPOINT, "", json.dumps(self._marks, separators=(",", ":")).encode()))
         try:
-            _write_all(fd, [head])
+            write_all(fd, [head])
             os.fdatasync(fd)
         except OSError as error:
             os.close(fd)
@@ -259,6 +242,7 @@ class Journal:
         self._current = file
         self._sync_directory()
         self._give_back()
+        self._carry_over()
         return file
 
     def _forget(self, done: Sequence[str]) -> None:
@@ -273,8 +257,55 @@ class Journal:
 
     def _release(self, keys: Sequence[str]) -> None:
         for key in keys:
-            for number in self._keys.pop(key, ()):
-                self._files[number].live -= 1
+            for held in self._keys.pop(key, ()):
+                self._drop(held)
+                self._moved.pop(held.body, None)
+
+    def _drop(self, held: _Held) -> None:
+        file = self._files[held.file]
+        file.live -= 1
+        file.live_bytes -= held.length
+
+    def _carry_over(self) -> None:
+        """Copy what is left in the oldest file to the current one, where it is little and half the spool is used.
+
+        The copies are flushed before the file goes; after a crash between the two, recovery keeps one of each.
+        """
+        oldest, current = self._files[min(self._files)], self._current
+        little = oldest.live_bytes <= _CARRY_BYTES_MAX and oldest.live_bytes * 4 < oldest.size
+        if (
+            current is None
+            or oldest is current
+            or not oldest.live
+            or not little
+            or self.used_bytes * 2 < self._max_bytes
+        ):
+            return
+        try:
+            for entries in self._keys.values():
+                for index, held in enumerate(entries):
+                    if held.file == oldest.number:
+                        entries[index] = self._copy(held, current)
+            os.fdatasync(current.fd)
+        except OSError:
+            # The file stays as long as this process lives: its copies may not be safe.
+            os.ftruncate(current.fd, current.size)
+            oldest.live += 1
+            return
+        self._give_back()
+
+    def _copy(self, held: _Held, target: _File) -> _Held:
+        write_all(target.fd, [os.pread(self._files[held.file].fd, held.length, held.start)])
+        copied = held._replace(file=target.number, start=target.size)
+        now = Location(target.number, target.size + held.length - held.body.length, held.body.length)
+        with self._reading:
+            self._moved[held.body] = now
+        self._drop(held)
+        target.size += held.length
+        target.live += 1
+        target.live_bytes += held.length
+        self.used_bytes += held.length
+        return copied
 
     def _give_back(self) -> None:
         """Delete the oldest files while nothing in them is live; never a younger one first (its DONEs count)."""
@@ -323,13 +354,11 @@ class Journal:
         file = _File(number, fd, os.fstat(fd).st_size)
         self._files[number] = file
         position = 0
-        while (found := _decode(fd, position, file.size, check_body=last)) is not None:
-            entry, position = found
-            entry = Entry(
-                entry.kind, entry.key, entry.meta, entry.subject, entry.position,
-                Location(number, entry.location.offset, entry.location.length), entry.body_sha256,
-            )  # fmt: skip
-            self._replay(file, entry, recovery)
+        while (found := decode(fd, position, file.size, check_body=last)) is not None:
+            entry, following = found
+            body = Location(number, entry.location.offset, entry.location.length)
+            self._replay(replace(entry, location=body), _Held(number, position, following - position, body), recovery)
+            position = following
         if position < file.size:
             if last:
                 recovery.torn_bytes = file.size - position
@@ -340,68 +369,24 @@ class Journal:
                 recovery.damaged_files.append(path.name)
         self.used_bytes += file.size
 
-    def _replay(self, file: _File, entry: Entry, recovery: Recovery) -> None:
+    def _replay(self, entry: Entry, held: _Held, recovery: Recovery) -> None:
         if entry.kind == _CHECKPOINT:
             for subject, position in json.loads(entry.meta).items():
                 self._marks[subject] = max(position, self._marks.get(subject, 0))
         elif entry.kind == _DONE:
             self._release(json.loads(entry.meta))
         else:
-            self._remember(file, entry.kind, entry.key)
+            self._remember(entry.key, held)
             recovery.entries.append(entry)
             if entry.subject:
                 self._marks[entry.subject] = max(entry.position, self._marks.get(entry.subject, 0))
 
     def _settle(self, recovery: Recovery) -> None:
-        recovery.entries = [entry for entry in recovery.entries if entry.key in self._keys]
+        newest = {(entry.kind, entry.key, entry.meta): entry for entry in recovery.entries if entry.key in self._keys}
+        recovery.entries = list(newest.values())
         recovery.marks = dict(self._marks)
         try:
             self._roll_over()
         except SpoolFullError:
             self._current = None
             self._give_back()
-
-
-def _texts_length(record: Record) -> int:
-    return len(record.key.encode()) + len(record.subject.encode()) + len(record.meta)
-
-
-def _encode(record: Record) -> bytes:
-    key, subject = record.key.encode(), record.subject.encode()
-    digest = record.body_sha256 or hashlib.sha256(record.body).digest()
-    texts = key + subject + record.meta
-    head = _head.pack(
-        _MAGIC, record.kind, len(key), len(subject), len(record.meta), len(record.body), record.position, digest, 0
-    )
-    return head[:-4] + zlib.crc32(texts, zlib.crc32(head[:-4])).to_bytes(4, "big") + texts
-
-
-def _decode(fd: int, position: int, size: int, *, check_body: bool) -> tuple[Entry, int] | None:
-    """Read the record at `position`; None where no whole record begins."""
-    if position + _HEAD_BYTES > size:
-        return None
-    head = os.pread(fd, _HEAD_BYTES, position)
-    magic, kind, key_length, subject_length, meta_length, body_length, mark, digest, crc = _head.unpack(head)
-    texts_length = key_length + subject_length + meta_length
-    body_at = position + _HEAD_BYTES + texts_length
-    if magic != _MAGIC or meta_length > _META_MAX or body_length > _BODY_MAX or body_at + body_length > size:
-        return None
-    texts = os.pread(fd, texts_length, position + _HEAD_BYTES)
-    if zlib.crc32(texts, zlib.crc32(head[:-4])) != crc:
-        return None
-    if check_body and hashlib.sha256(os.pread(fd, body_length, body_at)).digest() != digest:
-        return None
-    key, subject = texts[:key_length].decode(), texts[key_length : key_length + subject_length].decode()
-    meta = texts[key_length + subject_length :]
-    return Entry(kind, key, meta, subject, mark, Location(0, body_at, body_length), digest), body_at + body_length
-
-
-def _write_all(fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
-    """Write every buffer, however the kernel cuts the writes."""
-    views = [memoryview(buffer) for buffer in buffers if len(buffer)]
-    while views:
-        written = os.writev(fd, views[:_IOV_MAX])
-        while views and written >= len(views[0]):
-            written -= len(views.pop(0))
-        if written:
-            views[0] = views[0][written:]

@@ -153,6 +153,7 @@ class Uploader:
         return self._event(segment, index, key, len(payload))
 
     def _assemble(self, segment: _Segment) -> tuple[SegmentIndex, str, bytes]:
+        segment.parts.sort(key=lambda part: part.fragment.leaf)
         index = segment_index([part.fragment for part in segment.parts], self._signer)
         key, payload = segment_object(index, [self._journal.read(part.location) for part in segment.parts])
         return index, key, payload
