@@ -60,19 +60,28 @@ https://{{ include "lykta.name" (list $ "minio") }}:{{ (include "lykta.contract"
 {{- end }}
 {{- end -}}
 
-{{/* list $ own → mount and volume of an external store's own CA */}}
+{{/* list $ own → mounts and volumes of external servers' own CAs, as lists of {name, secret} */}}
+{{- define "lykta.externalCas" -}}
+{{- $values := (index . 0).Values -}}{{- $own := index . 1 -}}{{- $found := list -}}
+{{- if and $own.objectStore $values.objectStore.external.enabled $values.objectStore.external.caSecret -}}
+{{- $found = append $found (dict "name" "s3-ca" "secret" $values.objectStore.external.caSecret) -}}
+{{- end -}}
+{{- if and $own.database $values.database.external.enabled $values.database.external.caSecret -}}
+{{- $found = append $found (dict "name" "database-ca" "secret" $values.database.external.caSecret) -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{- define "lykta.caMount" -}}
-{{- $external := (index . 0).Values.objectStore.external -}}
-{{- if and (index . 1).objectStore $external.enabled $external.caSecret }}
-- {name: s3-ca, mountPath: /etc/lykta/s3-ca, readOnly: true}
+{{- range include "lykta.externalCas" . | fromJsonArray }}
+- {name: {{ .name }}, mountPath: /etc/lykta/{{ .name }}, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "lykta.caVolume" -}}
-{{- $external := (index . 0).Values.objectStore.external -}}
-{{- if and (index . 1).objectStore $external.enabled $external.caSecret }}
-- name: s3-ca
-  secret: {secretName: {{ $external.caSecret }}, defaultMode: 0440, items: [{key: ca.crt, path: ca.crt}]}
+{{- range include "lykta.externalCas" . | fromJsonArray }}
+- name: {{ .name }}
+  secret: {secretName: {{ .secret }}, defaultMode: 0440, items: [{key: ca.crt, path: ca.crt}]}
 {{- end }}
 {{- end -}}
 

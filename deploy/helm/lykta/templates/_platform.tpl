@@ -102,6 +102,10 @@ https://{{ include "lykta.name" (list $ "identity") }}:{{ (include "lykta.contra
 {{- end -}}
 
 {{- define "lykta.ingestTriggers" -}}
+{{- $scale := .Values.ingest.autoscaling -}}
+{{- if and $scale.enabled (eq $scale.kind "keda") (not .Values.autoscaling.prometheusAddress) }}
+{{- fail "autoscaling.prometheusAddress: KEDA asks Prometheus for the number of cameras; give its http:// address" }}
+{{- end -}}
 - type: prometheus
   metadata:
     serverAddress: {{ .Values.autoscaling.prometheusAddress | quote }}

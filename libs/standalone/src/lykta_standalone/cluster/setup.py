@@ -30,13 +30,18 @@ log = get_logger(__name__)
 SECONDS: Final = 420.0
 """How long servers may take to answer after an install; the job's own deadline is longer."""
 _PAUSE: Final = 2.0
+_ATTEMPT: Final = 20.0
 
 
 async def setup(plan: SetupPlan, secrets: Path, tls: TlsFiles, seconds: float = SECONDS) -> None:
     """Set up both servers; waits for them, and raises PlatformError that says what to do when one cannot serve."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_until(lambda: _nats(plan.nats, secrets / "nats-password", tls), "NATS", seconds))
-        tasks.create_task(_until(lambda: _s3(plan.s3, secrets / "s3"), "the object store", seconds))
+        tasks.create_task(
+            _until(lambda: _nats(plan.nats, secrets / "nats-password", tls), f"NATS at {plan.nats.url}", seconds)
+        )
+        tasks.create_task(
+            _until(lambda: _s3(plan.s3, secrets / "s3"), f"the object store at {plan.s3.endpoint}", seconds)
+        )
     log.info("cluster_set_up", replicas=plan.nats.replicas, endpoint=plan.s3.endpoint)
 
 
@@ -46,14 +51,18 @@ async def _until(work: Callable[[], Awaitable[None]], what: str, seconds: float)
     end = loop.time() + seconds
     while True:
         try:
-            await work()
+            async with asyncio.timeout(min(_ATTEMPT, max(1.0, end - loop.time()))):
+                await work()
+        except TimeoutError as error:
+            if loop.time() > end:
+                raise unavailable(what) from error
         except PlatformError as error:
             if error.code is not Code.UNAVAILABLE or loop.time() > end:
                 raise
             log.info("setup_waits", server=what, cause=str(error.__cause__ or error.message))
-            await asyncio.sleep(_PAUSE)
         else:
             return
+        await asyncio.sleep(_PAUSE)
 
 
 async def _nats(wanted: NatsSetup, password: Path, tls: TlsFiles) -> None:
