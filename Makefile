@@ -6,7 +6,7 @@ PY := $(BIN)/python
 SRC := $(wildcard libs/*/src) $(wildcard services/*/src)
 CHECK_FLAG := $(if $(CHECK),--check,)
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo test lint format types proto schemas docs lock bench clean
+.PHONY: help install install-dev run demo test lint format types proto schemas docs chart lock bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ schemas: install-dev ## JSON schemas of the events and docs/asyncapi.yaml (CHECK
 
 docs: install-dev ## docs/config.md from the settings of the services (CHECK=1 compares only)
 	@exec $(PY) -m tools.generate_config_docs $(CHECK_FLAG)
+
+chart: install-dev ## table, schema and README of the Helm chart from code and values (CHECK=1 compares only)
+	@exec $(PY) -m tools.generate_chart $(CHECK_FLAG)
 
 lock: install-dev ## requirements*.lock from pyproject.toml (CHECK=1 compares only)
 	@exec $(PY) -m tools.lock $(CHECK_FLAG)
