@@ -89,8 +89,9 @@ class Supervisor:
     async def prepare(self) -> None:
         """Make directories, keys, certificates and accounts; start nothing."""
         self.layout.create()
-        for stale in self.layout.people.iterdir():
-            stale.unlink()
+        # After a power cut they still speak of the run before.
+        for stale in (self.layout.platform_file, self.layout.status_file, *self.layout.people.iterdir()):
+            stale.unlink(missing_ok=True)
         credentials.make_signing_keys(self.layout)
         for workload in ("nats", "identity", "bootstrap", *NAMES, *CLIENTS):
             self._authority.issue(workload)
