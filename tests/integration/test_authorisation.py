@@ -288,6 +288,23 @@ def test_lists_show_ones_own(client: Client) -> None:
     assert {one.controller for one in seen} == {"stangastaden"}
 
 
+def test_nobody_learns_what_exists(client: Client) -> None:
+    """Without a token an id that never was is refused like one that is."""
+    unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    requests = {
+        "CameraService.Get": directory.CameraServiceGetRequest(controller="ks", camera="nowhere-1"),
+        "MandateService.Get": mandates.MandateServiceGetRequest(mandate_id=f"man_{unknown}"),
+        "CaseService.Close": cases.CaseServiceCloseRequest(case_id=f"case_{unknown}"),
+        "GrantService.Token": cases.GrantServiceTokenRequest(grant_id=f"grt_{unknown}"),
+        "IncidentService.Get": incidents.GetRequest(incident_id=f"inc_{unknown}"),
+        "SessionService.Get": sessions.GetRequest(controller="ks", camera="nowhere-1"),
+        "CatalogueService.ListFootage": catalogue.ListFootageRequest(controller="ks", camera="nowhere-1"),
+    }
+    assert {name: answer(client, name, request, "") for name, request in requests.items()} == dict.fromkeys(
+        requests, NOBODY
+    )
+
+
 def test_an_id_of_somebody_else_looks_like_none(client: Client, ids: Ids) -> None:
     """The words of a refusal do not tell an id of another controller from one that never was."""
     pairs: list[tuple[str, Callable[[str], Any], str]] = [

@@ -77,8 +77,10 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
     async def Get(self, request: pb.GetRequest, context: AnyContext) -> pb.GetResponse:
         """Show one camera; another controller's is NOT_FOUND."""
         ref = CameraRef(request.controller, request.camera)
+        # Asked first, so that nobody learns from the refusal whether the camera exists.
+        allowed = await self._allowed(context, Action.SESSION_LIST)
         session = self._recorder.sessions.get(ref)
-        if session is None or ref.controller not in await self._allowed(context, Action.SESSION_LIST):
+        if session is None or ref.controller not in allowed:
             raise not_found(f"the camera {request.controller}/{request.camera}")
         return pb.GetResponse(session=_session(ref, session.status))
 
