@@ -74,11 +74,12 @@ class ForeignCamera:
 
 def missing_gstreamer() -> str:
     """Say what to install for the foreign camera; empty when all is there."""
-    check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     packages = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
-    if DEBIAN_PYTHON.exists() and run([DEBIAN_PYTHON, "-W", "ignore", "-c", check]).returncode == 0:
-        return ""
-    return f"GStreamer's RTSP server is missing: apt-get install {packages}"
+    if DEBIAN_PYTHON.exists():
+        looked = run([DEBIAN_PYTHON, "-W", "ignore", CAMERA_SCRIPT, "--check"])
+        if looked.returncode == 0:
+            return ""
+    return f"GStreamer's RTSP server or its plugins are missing: apt-get install {packages}"
 
 
 @contextmanager

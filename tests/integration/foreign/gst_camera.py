@@ -1,7 +1,8 @@
 """An RTSP camera made of GStreamer: serves an H.264 film once, in real time, to clients with Digest credentials.
 
 Run by Debian's Python (PyGObject): `/usr/bin/python3 gst_camera.py FILM`; user and password come as a line on standard
-input, the port it chose goes as a line to standard output. It ends when standard input is closed.
+input, the port it chose goes as a line to standard output. It ends when standard input is closed. With `--check` for a
+film it says by its exit code whether all plugins are there.
 """
 
 import sys
@@ -14,6 +15,7 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - the versions must be chosen first
 
+ELEMENTS = ("filesrc", "qtdemux", "h264parse", "rtph264pay")
 LAUNCH = "( filesrc name=film ! qtdemux ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )"
 
 
@@ -25,6 +27,8 @@ def configured(factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTS
 def main() -> None:
     """Serve until standard input ends."""
     Gst.init(None)
+    if sys.argv[1] == "--check":
+        sys.exit(0 if all(Gst.ElementFactory.find(name) for name in ELEMENTS) else 1)
     username, password = sys.stdin.readline().split()
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
