@@ -26,7 +26,7 @@ from lykta_contracts.streams import INGEST_STORED, LEASES, MANDATES, MEDIA_KEYS
 from lykta_ingest.announcements import Announcements
 from lykta_ingest.commit import GroupCommit
 from lykta_ingest.config import Settings
-from lykta_ingest.domain import Fragment
+from lykta_ingest.domain import CameraRef, Fragment
 from lykta_ingest.drafts import KIND_FRAGMENT, Author
 from lykta_ingest.grpc_server import ALLOWED, SERVICE_NAME, AccessControlPolicy, SessionServicer
 from lykta_ingest.handlers import StoredHandler
@@ -40,6 +40,7 @@ from lykta_ingest.recorder import Recorder
 from lykta_ingest.rota import Rota
 from lykta_ingest.segments import Stored
 from lykta_ingest.station import Station
+from lykta_ingest.telemetry import IngestMetrics
 from lykta_ingest.upload import Uploader, UploadRules
 
 log = get_logger(__name__)
@@ -83,6 +84,7 @@ class _Parts:
     station: Station
     book: MandateBook
     recorder: Recorder
+    metrics: IngestMetrics
 
 
 def _open_journal(settings: Settings) -> tuple[Journal, Recovery]:
@@ -127,8 +129,15 @@ def _assemble(settings: Settings, platform: Platform, messaging: Messaging) -> _
     recorder = Recorder(station)
     book.on_order = recorder.obey
     station.keys.on_key = recorder.key_arrived
-    uploader.on_uploaded, uploader.on_stored = recorder.uploaded, recorder.stored
-    parts = _Parts(journal, commit, announcements, uploader, station, book, recorder)
+    metrics = IngestMetrics(platform.metrics, clock)
+    station.keeper.on_kept = metrics.kept
+
+    def uploaded(ref: CameraRef) -> None:
+        recorder.uploaded(ref)
+        metrics.uploaded(ref)
+
+    uploader.on_uploaded, uploader.on_stored = uploaded, recorder.stored
+    parts = _Parts(journal, commit, announcements, uploader, station, book, recorder, metrics)
     _resume(parts, recovery)
     book.load()
     return parts
@@ -192,7 +201,7 @@ async def open_ingest(settings: Settings, platform: Platform) -> AsyncIterator[H
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     files = TlsFiles(settings.tls_ca_file, settings.tls_certificate_file, settings.tls_key_file)
     async with (
-        open_messaging(settings, platform.telemetry, register, wait=False) as messaging,
+        open_messaging(settings, platform.telemetry, register, wait=False, metrics=platform.metrics) as messaging,
         open_channel(settings.access_control_address, files, "access-control", platform.telemetry) as channel,
     ):
         parts = _assemble(settings, platform, messaging)
@@ -213,6 +222,11 @@ async def open_ingest(settings: Settings, platform: Platform) -> AsyncIterator[H
             yield health
 
 
+async def _show(parts: _Parts) -> None:
+    station = parts.station
+    await parts.metrics.keep_looking(parts.recorder.sessions, parts.journal, station.keeper, station.live)
+
+
 @asynccontextmanager
 async def _running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
     """Run all tasks for the block; at the end cameras first, then the spool, so that the last GOPs are kept."""
@@ -231,6 +245,7 @@ async def _running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
                         _watch(messaging, MEDIA_KEYS.name, parts.station.keys.changed), name="watch-keys"
                     ),
                     tasks.create_task(parts.recorder.run(), name="recorder"),
+                    tasks.create_task(_show(parts), name="metrics"),
                 ]
                 try:
                     yield

@@ -33,6 +33,8 @@ class Keeper:
         self._clock = clock
         self._logged_at = -_LOG_EVERY_S
         self.lost_drafts = 0
+        self.on_kept: Callable[[FragmentDraft | GapDraft], None] = lambda _: None
+        """Called with every fragment and gap that is safe."""
 
     def keep(self, draft: AnyDraft, weight_bytes: int = 0, settled: Settled | None = None) -> None:
         """Queue a draft; `settled` learns None when it is safe, or why it is not."""
@@ -60,6 +62,7 @@ class Keeper:
             settled(error if isinstance(error, Exception) or error is None else SpoolBusyError(str(error)))
 
     def _pass_on(self, draft: FragmentDraft | GapDraft, locations: list[Location]) -> None:
+        self.on_kept(draft)
         for event in draft.events:
             self.announce_kept(event)
         if isinstance(draft, FragmentDraft) and draft.fragment is not None:
