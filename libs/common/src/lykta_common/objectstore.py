@@ -39,7 +39,7 @@ class ObjectStore:
         self.bucket = bucket
         self._store = store
 
-    async def put_if_absent(self, key: str, payload: bytes) -> bool:
+    async def put_if_absent(self, key: str, payload: bytes | bytearray) -> bool:
         """Write an object once (`If-None-Match: *`); return False when it exists already (and is left alone)."""
         try:
             with self._translated(key):
