@@ -146,12 +146,17 @@ class Journal:
 
     def read(self, location: Location) -> bytes:
         """Return a body; any thread. Raises OSError when the disk cannot give it back whole."""
+        body = bytearray(location.length)
+        self.read_into(location, memoryview(body))
+        return bytes(body)
+
+    def read_into(self, location: Location, target: memoryview) -> None:
+        """Read a body into memory of its length; any thread. Raises OSError when the disk cannot give it back whole."""
         with self._reading:
             now = self._moved.get(location, location)
-            body = os.pread(self._files[now.file].fd, now.length, now.offset)
-        if len(body) != location.length:
+            count = os.preadv(self._files[now.file].fd, [target[: now.length]], now.offset)
+        if count != location.length:
             raise OSError(errno.EIO, "the spool file is shorter than its records")
-        return body
 
     def close(self) -> None:
         """Close the files and give the lock back."""

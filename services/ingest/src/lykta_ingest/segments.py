@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lykta_common.signing import Signer
@@ -79,7 +79,14 @@ def _entries(parts: Sequence[Fragment]) -> tuple[FragmentEntry, ...]:
     return tuple(entries)
 
 
-def segment_object(index: SegmentIndex, bodies: Sequence[bytes]) -> tuple[str, bytes]:
-    """Return the object's key and bytes."""
+def segment_object(index: SegmentIndex, read: Callable[[int, memoryview], None]) -> tuple[str, bytearray]:
+    """Return the object's key and bytes; `read` fills in the age file of the fragment with that number."""
     key = object_key(index.controller, index.camera, index.hour, index.segment_id)
-    return key, b"".join((*bodies, write_trailer(index)))
+    trailer = write_trailer(index)
+    end = index.fragments[-1].offset + index.fragments[-1].length
+    payload = bytearray(end + len(trailer))
+    view = memoryview(payload)
+    for number, entry in enumerate(index.fragments):
+        read(number, view[entry.offset : entry.offset + entry.length])
+    view[end:] = trailer
+    return key, payload

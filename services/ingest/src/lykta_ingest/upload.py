@@ -30,7 +30,7 @@ class SegmentStore(Protocol):
 
     bucket: str
 
-    async def put_if_absent(self, key: str, payload: bytes) -> bool:
+    async def put_if_absent(self, key: str, payload: bytearray) -> bool:
         """Write an object once; False when it is there already. Raises PlatformError."""
         ...
 
@@ -152,10 +152,11 @@ class Uploader:
         await self._store.put_if_absent(key, payload)
         return self._event(segment, index, key, len(payload))
 
-    def _assemble(self, segment: _Segment) -> tuple[SegmentIndex, str, bytes]:
+    def _assemble(self, segment: _Segment) -> tuple[SegmentIndex, str, bytearray]:
         segment.parts.sort(key=lambda part: part.fragment.leaf)
         index = segment_index([part.fragment for part in segment.parts], self._signer)
-        key, payload = segment_object(index, [self._journal.read(part.location) for part in segment.parts])
+        parts = segment.parts
+        key, payload = segment_object(index, lambda number, into: self._journal.read_into(parts[number].location, into))
         return index, key, payload
 
     def _event(self, segment: _Segment, index: SegmentIndex, key: str, size: int) -> CloudEvent:
