@@ -1,0 +1,1 @@
+"""Three Grafana dashboards as tables of panels."""
