@@ -6,7 +6,7 @@ PY := $(BIN)/python
 SRC := $(wildcard libs/*/src) $(wildcard services/*/src)
 CHECK_FLAG := $(if $(CHECK),--check,)
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo test lint format types proto schemas docs chart lock bench clean
+.PHONY: help install install-dev run demo test lint format types proto schemas docs chart lock images bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ chart: install-dev ## table, schema and README of the Helm chart from code and v
 
 lock: install-dev ## requirements*.lock from pyproject.toml (CHECK=1 compares only)
 	@exec $(PY) -m tools.lock $(CHECK_FLAG)
+
+images: install-dev ## every container image, with docker, podman, buildah or none of them (ARGS="--only audit", "--list")
+	@exec $(PY) -m tools.images $(ARGS)
 
 bench: install-dev ## the benchmarks of bench/ beside their peers (BENCH=p01_record runs one; ARGS="--short" is quick)
 	@set -e; for name in $(or $(BENCH),$(basename $(notdir $(wildcard bench/p*.py)))); do \

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+
+from tools.images.packages import LEFT_OUT, MEMBERS, TABLE, requirement_name
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -64,7 +67,21 @@ def wanted() -> dict[str, str]:
     runtime = {name: text for name, text in runtime.items() if not name.startswith("uv==")}
     beyond = {name: text for name, text in everything.items() if name not in runtime and not name.startswith("uv==")}
     parts = (bootstrap, runtime, beyond, export("--only-group", "strangers"))
-    return {path: render(what, pins) for (path, what), pins in zip(OUTPUTS.items(), parts, strict=True)}
+    texts = {path: render(what, pins) for (path, what), pins in zip(OUTPUTS.items(), parts, strict=True)}
+    return texts | {TABLE: image_table()}
+
+
+def image_table() -> str:
+    """The packages that all images hold and those that each adds, as a TOML file; pins stay in requirements.lock."""
+    text = HEADER.format(what="the packages that all images hold, and those that each adds")
+    shared: set[str] = set()
+    for image, member in MEMBERS.items():
+        pruned = [argument for name in LEFT_OUT.get(image, ()) for argument in ("--prune", name)]
+        found = {requirement_name(pin) for pin in export("--no-dev", "--package", member, *pruned)}
+        names, shared = sorted(found - shared), shared or found
+        listed = textwrap.fill(", ".join(f'"{name}"' for name in names), 116, break_on_hyphens=False)
+        text += f"{image} = [\n{textwrap.indent(listed, '    ')},\n]\n" if names else f"{image} = []\n"
+    return text
 
 
 def main() -> None:
