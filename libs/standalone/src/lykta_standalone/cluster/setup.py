@@ -37,10 +37,12 @@ async def setup(plan: SetupPlan, secrets: Path, tls: TlsFiles, seconds: float = 
     """Set up both servers; waits for them, and raises PlatformError that says what to do when one cannot serve."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
-            _until(lambda: _nats(plan.nats, secrets / "nats-password", tls), f"NATS at {plan.nats.url}", seconds)
+            _until(lambda: set_up_nats(plan.nats, secrets / "nats-password", tls), f"NATS at {plan.nats.url}", seconds)
         )
         tasks.create_task(
-            _until(lambda: _s3(plan.s3, secrets / "s3"), f"the object store at {plan.s3.endpoint}", seconds)
+            _until(
+                lambda: set_up_object_store(plan.s3, secrets / "s3"), f"the object store at {plan.s3.endpoint}", seconds
+            )
         )
     log.info("cluster_set_up", replicas=plan.nats.replicas, endpoint=plan.s3.endpoint)
 
@@ -65,7 +67,8 @@ async def _until(work: Callable[[], Awaitable[None]], what: str, seconds: float)
         await asyncio.sleep(_PAUSE)
 
 
-async def _nats(wanted: NatsSetup, password: Path, tls: TlsFiles) -> None:
+async def set_up_nats(wanted: NatsSetup, password: Path, tls: TlsFiles) -> None:
+    """Make streams, durables and KV buckets; raises PlatformError UNAVAILABLE when NATS cannot do it yet."""
     try:
         await bootstrap_nats(wanted.url, password, tls, wanted.replicas)
     except nats.js.errors.ServiceUnavailableError as error:
@@ -75,7 +78,8 @@ async def _nats(wanted: NatsSetup, password: Path, tls: TlsFiles) -> None:
         raise unavailable(f"NATS at {wanted.url}") from error
 
 
-async def _s3(wanted: S3Setup, credentials: Path) -> None:
+async def set_up_object_store(wanted: S3Setup, credentials: Path) -> None:
+    """Make buckets and accounts; raises PlatformError UNAVAILABLE when the store cannot do it yet."""
     try:
         await asyncio.to_thread(_make_buckets, wanted, credentials)
     except (S3Error, MinioAdminException, HTTPError, OSError) as error:
