@@ -27,11 +27,22 @@ _SUFFIXES: Final = {"counter": ("_total",), "gauge": ("",), "histogram": ("_buck
 
 def exported(service: str) -> set[str]:
     """Return the names of a service's metrics as a scraper sees them."""
-    metrics = Metrics(service)
-    DECLARATIONS[service](metrics, SystemClock())
-    return {family.name + suffix for family in metrics.registry.collect() for suffix in _SUFFIXES[family.type]}
+    families = _declared(service).registry.collect()
+    return {family.name + suffix for family in families for suffix in _SUFFIXES[family.type]}
+
+
+def labels(service: str) -> dict[str, set[str]]:
+    """Return the labels of each of a service's metrics."""
+    collectors: dict[Any, Any] = _declared(service).registry._collector_to_names
+    return {collector._name: set(collector._labelnames) for collector in collectors}
 
 
 def known() -> set[str]:
     """Return the names of all services' metrics."""
     return set().union(*(exported(service) for service in DECLARATIONS))
+
+
+def _declared(service: str) -> Metrics:
+    metrics = Metrics(service)
+    DECLARATIONS[service](metrics, SystemClock())
+    return metrics
