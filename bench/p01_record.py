@@ -184,7 +184,7 @@ class Ours:
             "log_level": "warning",
         }
         environment = {"PATH": os.environ["PATH"]}
-        environment |= {f"LYKTA_INGEST_{key.upper()}": str(value) for key, value in settings.items()}
+        environment |= {f"LYKTA_INGEST__{key.upper()}": str(value) for key, value in settings.items()}
         log = (self.directory / "recorder.log").open("ab")
         async with on_core(1):
             self.child = await asyncio.create_subprocess_exec(
@@ -293,7 +293,7 @@ def summary(rounds: list[Round]) -> dict[str, Any]:
     for who in ("ours", "ffmpeg"):
         mine = [one for one in rounds if one.who == who]
         per_core = [one.cameras_per_core for one in mine]
-        lost = [value for one in mine for value in one.lost_s if value == value]  # noqa: PLR0124 - drops NaN
+        lost = [value for one in mine for value in one.lost_s if value == value]
         found[who] = {
             "cameras_per_core": round(statistics.median(per_core), 1),
             "cameras_per_core_range": [round(min(per_core), 1), round(max(per_core), 1)],

@@ -1,4 +1,4 @@
-"""Prints the incidents of one controller as they come: a whole downstream program, with FastStream and nothing of Lykta.
+"""Prints the incidents of one controller as they come: a whole program, with FastStream and nothing of Lykta.
 
 Run it beside `lykta up`: `python examples/subscriber.py [CONTROLLER]`. Its NATS user may read that controller's
 incidents and nothing else; the durable consumer remembers what was read, so that a restart misses nothing.

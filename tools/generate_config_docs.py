@@ -93,7 +93,7 @@ def rows(model: type[BaseModel], prefix: str | None = None, without: Collection[
 
 def page() -> str:
     """The whole page."""
-    shared = "Each service has these, under its own prefix (`LYKTA_AUDIT_NATS_URL`)."
+    shared = "Each service has these, under its own prefix (`LYKTA_AUDIT__NATS_URL`)."
     parts = [HEADER, section("every service", shared, rows(ServiceSettings, "lykta_<service>_"))]
     for name, charter, model in settings():
         parts.append(section(name, charter, rows(model, without=ServiceSettings.model_fields)))

@@ -6,7 +6,7 @@ from lykta_common.config import load_settings
 from lykta_common.errors import PlatformError
 
 NEEDED = {
-    f"LYKTA_ANALYTICS_{name}": "/x"
+    f"LYKTA_ANALYTICS__{name}": "/x"
     for name in (
         "STATE_DIR", "NATS_URL", "NATS_USER", "NATS_PASSWORD_FILE", "TLS_CA_FILE", "TLS_CERTIFICATE_FILE",
         "TLS_KEY_FILE", "DATABASE_URL", "MANDATE_VERIFY_KEY_FILE", "ACCESS_CONTROL_ADDRESS", "MODEL_CACHE_DIR",
@@ -29,5 +29,5 @@ def test_what_is_missing_is_named(missing: str) -> None:
 
 def test_an_unknown_setting_is_refused() -> None:
     """A misspelt variable is an error, not silence."""
-    with pytest.raises(PlatformError, match="LYKTA_ANALYTICS_QUEUE"):
-        load_settings(Settings, NEEDED | {"LYKTA_ANALYTICS_QUEUE": "9"})
+    with pytest.raises(PlatformError, match="LYKTA_ANALYTICS__QUEUE"):
+        load_settings(Settings, NEEDED | {"LYKTA_ANALYTICS__QUEUE": "9"})

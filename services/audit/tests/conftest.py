@@ -98,8 +98,8 @@ class Harness:
         """Settings of the service; all replicas share one database."""
         values = {
             "database_url": self.backbone.database_url(self.database_name),
-            "origin": ORIGIN,
-            "signing_key_file": self.backbone.directory / "log.pem",
+            "log_origin": ORIGIN,
+            "log_signing_key_file": self.backbone.directory / "log.pem",
             "access_control_address": f"127.0.0.1:{self.policy_port}",
             "publish_interval_ms": 50,
             "lease_ms": 1000,
@@ -122,7 +122,7 @@ class Harness:
         settings = self.settings(replica, **more)
         (settings.state_dir / "grpc.port").unlink(missing_ok=True)
         given = settings.model_dump(mode="json", exclude_unset=True)
-        environment = {f"LYKTA_AUDIT_{name.upper()}": str(value) for name, value in given.items()}
+        environment = {f"LYKTA_AUDIT__{name.upper()}": str(value) for name, value in given.items()}
         with (self.backbone.directory / f"audit-{replica}.log").open("ab") as log:
             started = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "lykta_audit", env={**os.environ, **environment}, stdout=log, stderr=log

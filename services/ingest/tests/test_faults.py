@@ -24,7 +24,7 @@ def environment(rig: Any, tmp_path: Path, replica: str = "0", **more: Any) -> di
     """Return the environment of a recorder process."""
     settings = rig.settings(replica, camera_credentials_file=tmp_path / "cameras.json", **more)
     values = settings.model_dump(exclude_none=True) | {"camera_allow": "127.0.0.0/8"}
-    return {"PATH": os.environ["PATH"]} | {f"LYKTA_INGEST_{key.upper()}": str(value) for key, value in values.items()}
+    return {"PATH": os.environ["PATH"]} | {f"LYKTA_INGEST__{key.upper()}": str(value) for key, value in values.items()}
 
 
 @asynccontextmanager

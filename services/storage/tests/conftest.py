@@ -105,24 +105,27 @@ class World:
     stubs: Stubs = field(init=False)
     tool: Stubs = field(init=False)
 
+    @property
+    def keys(self) -> Path:
+        """The folder of the platform's signing keys."""
+        return self.backbone.directory / "keys"
+
     def signer(self, name: str) -> Signer:
         """Return one of the platform's signing keys."""
-        folder = self.backbone.directory / "keys"
-        new_key_pair(folder / f"{name}.pem", folder / f"{name}.pub.pem")
-        return Signer.from_file(folder / f"{name}.pem")
+        new_key_pair(self.keys / f"{name}.pem", self.keys / f"{name}.pub.pem")
+        return Signer.from_file(self.keys / f"{name}.pem")
 
     def settings(self, **more: Any) -> Settings:
         """Return the settings of storage."""
         for name in ("mandate", "media-key", "grant", "recorder"):
             self.signer(name)
-        folder = self.backbone.directory / "keys"
         values = {
             "access_control_address": self.addresses["access-control"],
             "audit_address": self.addresses["audit"],
-            "signing_key_file": folder / "media-key.pem",
-            "mandate_key_file": folder / "mandate.pub.pem",
-            "grant_key_file": folder / "grant.pub.pem",
-            "recorder_key_file": folder,
+            "media_key_signing_key_file": self.keys / "media-key.pem",
+            "mandate_verify_key_file": self.keys / "mandate.pub.pem",
+            "grant_verify_key_file": self.keys / "grant.pub.pem",
+            "seal_verify_key_file": self.keys,
             "kek_dir": self.backbone.directory / "kek",
             "kek_create": True,
             "key_horizon_hours": 2,
@@ -352,7 +355,7 @@ class Recorder:
         leaves, signer = self.leaves[hour], self.world.signer("recorder")
         root = HourTree(leaves).root.hex()
         statement = seal_statement(CONTROLLER, self.camera, hour, (self.run, len(leaves), root))
-        signature = _base64(signer.sign_raw(statement))
+        signature = base64.b64encode(signer.sign_raw(statement)).decode()
         return Seal(
             run=self.run, first_leaf=first, count=len(leaves), root=root, key_id=signer.key_id, signature=signature
         )
@@ -437,10 +440,6 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 def bearer(name: str = "anna-token") -> dict[str, Any]:
     """Return the keyword arguments that make a call a person's."""
     return {"metadata": [("authorization", f"Bearer {name}")]}
-
-
-def _base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 45.0
 @pytest.fixture(scope="module")
 def up_options() -> tuple[str, ...]:
     """Segments of 4 s."""
-    return ("--set", "LYKTA_INGEST_SEGMENT_SECONDS=4")
+    return ("--set", "LYKTA_INGEST__SEGMENT_SECONDS=4")
 
 
 @pytest.fixture(scope="module")

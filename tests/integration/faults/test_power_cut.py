@@ -15,7 +15,7 @@ from tests.integration.harness import Platform, end, eventually, start
 from tests.integration.witness import Witness
 
 CAMERA = "tradgardstorget-1"
-OPTIONS = ("--set", "LYKTA_INGEST_SEGMENT_SECONDS=4")
+OPTIONS = ("--set", "LYKTA_INGEST__SEGMENT_SECONDS=4")
 
 
 def cut(platform: Platform) -> float:

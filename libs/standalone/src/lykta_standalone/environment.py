@@ -106,12 +106,7 @@ def _own(name: str, around: Surroundings) -> dict[str, Any]:
         "storage": {
             "media_key_signing_key_file": private_key(layout, "media-key"),
             "grant_verify_key_file": public_key(layout, "grant"),
-            "seal_verify_keys": public_key(layout, RECORDER_KEY).parent,
-            "signing_key_file": private_key(layout, "media-key"),
-            "mandate_key_file": public_key(layout, "mandate"),
-            "grant_key_file": public_key(layout, "grant"),
-            "recorder_key_file": public_key(layout, RECORDER_KEY).parent,
-            "s3_bucket_footage": FOOTAGE_BUCKET,
+            "seal_verify_key_file": public_key(layout, RECORDER_KEY).parent,
             "kek_dir": layout.secrets / "kek",
             "kek_create": True,
             "allow_key_export": True,
@@ -127,14 +122,9 @@ def _own(name: str, around: Surroundings) -> dict[str, Any]:
         "audit": {
             "log_origin": AUDIT_ORIGIN,
             "log_signing_key_file": private_key(layout, "audit-log"),
-            "origin": AUDIT_ORIGIN,
-            "signing_key_file": private_key(layout, "audit-log"),
-            "bucket": AUDIT_BUCKET,
         },
         "analytics": {
-            "model_dir": around.model_dir,
             "model_cache_dir": around.model_dir,
-            "mandate_key_file": public_key(layout, "mandate"),
         },
     }
     return settings[name]

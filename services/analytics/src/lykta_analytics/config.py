@@ -8,9 +8,9 @@ from pydantic_settings import SettingsConfigDict
 
 
 class Settings(ServiceSettings, DatabaseSettings):
-    """What analytics needs; environment variables `LYKTA_ANALYTICS_…`."""
+    """What analytics needs; environment variables `LYKTA_ANALYTICS__…`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_ANALYTICS_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_ANALYTICS__")
 
     mandate_verify_key_file: Path = Field(
         description="PEM public key, or directory of *.pub.pem, that verifies mandate orders; its stem is the key id"

@@ -49,8 +49,8 @@ def compose(
     settings: Settings, platform: Platform, database: Database, messaging: Messaging, channel: Channel
 ) -> Parts:
     """Wire everything; nothing runs yet, but the consumer is registered."""
-    key = Signer.from_file(settings.signing_key_file).private_key
-    signer = CheckpointSigner(settings.origin, key)
+    key = Signer.from_file(settings.log_signing_key_file).private_key
+    signer = CheckpointSigner(settings.log_origin, key)
     clock, metrics = platform.clock, AuditMetrics(platform.metrics, platform.clock)
     outbox = Outbox(database, messaging, outbox_rows, metrics.outbox_pending)
     rows = LogRows(database, outbox)
@@ -63,8 +63,8 @@ def compose(
 
     publication = Publication(
         rows=rows,
-        bucket=LogBucket(open_bucket(settings, settings.bucket)),
-        lock=LockCheck(open_admin(settings), settings.bucket),
+        bucket=LogBucket(open_bucket(settings, settings.bucket_audit)),
+        lock=LockCheck(open_admin(settings), settings.bucket_audit),
         signer=signer,
         clock=clock,
         source=f"/lykta/audit/{settings.replica}",
@@ -80,7 +80,7 @@ def compose(
     keeper.on_append = metrics.appended
     ObservedHandler(keeper).register(messaging)
     reader = LogReader(rows, keeper, AccessControlPolicy(channel), clock)
-    return Parts(outbox, keeper, metrics, LogServicer(settings.origin, keeper, reader, prover))
+    return Parts(outbox, keeper, metrics, LogServicer(settings.log_origin, keeper, reader, prover))
 
 
 @asynccontextmanager
@@ -120,11 +120,11 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
 
 async def rebuild_database(settings: Settings, clock: Clock) -> int:
     """Make the database anew from the bucket, with the service stopped; gives the number of entries."""
-    signer = CheckpointSigner(settings.origin, Signer.from_file(settings.signing_key_file).private_key)
+    signer = CheckpointSigner(settings.log_origin, Signer.from_file(settings.log_signing_key_file).private_key)
     async with open_database(settings.database_url, MIGRATIONS) as database:
         # Nothing is published while rebuilding: checkpoints are told when the service next publishes.
         rows = LogRows(database, None)
-        bucket = LogBucket(open_bucket(settings, settings.bucket))
+        bucket = LogBucket(open_bucket(settings, settings.bucket_audit))
         return await rebuild(rows, bucket, signer, lambda: to_ms(clock.now() + timedelta(minutes=1)))
 
 

@@ -8,16 +8,16 @@ from pydantic_settings import SettingsConfigDict
 
 
 class Settings(ServiceSettings, DatabaseSettings, ObjectStoreSettings):
-    """Settings of the audit service, from the environment (`LYKTA_AUDIT_…`)."""
+    """Settings of the audit service, from the environment (`LYKTA_AUDIT__…`)."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_AUDIT_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_AUDIT__")
 
-    origin: str = Field(
+    log_origin: str = Field(
         pattern=r"^[^\s+]{1,200}$",
         description="the log's name in checkpoints and verifier key, e.g. lykta.example/log",
     )
-    signing_key_file: Path = Field(description="PEM file (PKCS #8) of the Ed25519 key that signs checkpoints")
-    bucket: str = Field(default="lykta-audit", description="S3 bucket of the log, with object lock")
+    log_signing_key_file: Path = Field(description="PEM file (PKCS #8) of the Ed25519 key that signs checkpoints")
+    bucket_audit: str = Field(default="lykta-audit", description="S3 bucket of the log, with object lock")
     access_control_address: str = Field(description="host:port of access-control, which decides who may search")
     publish_interval_ms: int = Field(
         default=500, ge=50, le=1000, description="least time between two checkpoints of a growing log, milliseconds"

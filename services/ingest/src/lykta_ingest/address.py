@@ -59,7 +59,7 @@ async def resolve(address: CameraAddress, allowed: Sequence[Network], deadline_s
                 "PERMISSION_DENIED",
                 "CAMERA",
                 "the camera's address lies outside the networks allowed for cameras; "
-                "correct the address or extend LYKTA_INGEST_CAMERA_ALLOW",
+                "correct the address or extend LYKTA_INGEST__CAMERA_ALLOW",
                 retryable=False,
             )
     return str(addresses[0])

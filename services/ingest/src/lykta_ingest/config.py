@@ -13,9 +13,9 @@ from lykta_ingest.address import Network
 
 
 class Settings(ServiceSettings, ObjectStoreSettings):
-    """Settings of the recorder, from the environment (`LYKTA_INGEST_…`)."""
+    """Settings of the recorder, from the environment (`LYKTA_INGEST__…`)."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_INGEST_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LYKTA_INGEST__")
 
     bucket_footage: str = Field(default="lykta-footage", description="S3 bucket of the footage")
     access_control_address: str = Field(

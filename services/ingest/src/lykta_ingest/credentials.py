@@ -31,6 +31,6 @@ def _missing(message: str) -> CameraError:
     return CameraError(
         "FAILED_PRECONDITION",
         "CAMERA",
-        f"{message}; see LYKTA_INGEST_CAMERA_CREDENTIALS_FILE",
+        f"{message}; see LYKTA_INGEST__CAMERA_CREDENTIALS_FILE",
         cause="PLATFORM",
     )

@@ -91,13 +91,13 @@ class Storage:
         self.footage = FootageStore(outside.database, self.outbox)
         trail = AuditTrail(outside.audit, hours, clock, source)
         keyring = Keyring(settings.kek_dir, settings.kek_create)
-        self.keys = MediaKeys(hours, terms, keyring, Signer.from_file(settings.signing_key_file), clock)
-        self.mandates = MandateBook(terms, Verifier.from_file(settings.mandate_key_file), self.keys.wake)
+        self.keys = MediaKeys(hours, terms, keyring, Signer.from_file(settings.media_key_signing_key_file), clock)
+        self.mandates = MandateBook(terms, Verifier.from_file(settings.mandate_verify_key_file), self.keys.wake)
         self.retention = Retention(
             hours=hours,
             terms=terms,
             bucket=outside.bucket,
-            versions=ObjectVersions(open_admin(settings), settings.s3_bucket_footage),
+            versions=ObjectVersions(open_admin(settings), settings.bucket_footage),
             trail=trail,
             clock=clock,
             source=source,
@@ -110,13 +110,13 @@ class Storage:
             clock=clock,
             source=source,
         )
-        recorder = Verifier.from_file(settings.recorder_key_file)
+        recorder = Verifier.from_file(settings.seal_verify_key_file)
         self.sealing = Sealing(self.footage, SealStore(outside.database), trail, recorder, clock)
         self.coverage = Coverage(self.footage, terms, clock)
         self.retention.on_deleted, self.retention.on_round = self.metrics.deleted, self.metrics.retention_succeeded
         self.sights = Sights(terms, hours, self.footage, self.coverage)
         self.revocations = Revocations()
-        tokens = GrantTokens(Verifier.from_file(settings.grant_key_file), clock)
+        tokens = GrantTokens(Verifier.from_file(settings.grant_verify_key_file), clock)
         self.admission = Admission(tokens, outside.authority, trail, clock)
         reader = Reader(
             footage=self.footage,
@@ -188,7 +188,7 @@ async def wire(settings: Settings, platform: Platform, connect: bool = True) -> 
             )
         ]
         peers = AccessControlPeer(channels[0]), AuditPeer(channels[1])
-        bucket = open_bucket(settings, settings.s3_bucket_footage)
+        bucket = open_bucket(settings, settings.bucket_footage)
         wired: list[Storage] = []
 
         def register(messaging: Messaging) -> None:

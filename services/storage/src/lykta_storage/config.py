@@ -12,13 +12,15 @@ class Settings(ServiceSettings, DatabaseSettings, ObjectStoreSettings):
 
     model_config = SettingsConfigDict(env_prefix="LYKTA_STORAGE__", frozen=True, extra="forbid")
 
-    s3_bucket_footage: str = Field(default="lykta-footage", description="bucket of segment objects")
+    bucket_footage: str = Field(default="lykta-footage", description="bucket of segment objects")
     access_control_address: str = Field(description="host:port of access-control")
     audit_address: str = Field(description="host:port of audit")
-    signing_key_file: Path = Field(description="PEM private key that signs media keys (Ed25519)")
-    mandate_key_file: Path = Field(description="PEM public key that verifies mandate orders, or a folder of *.pub.pem")
-    grant_key_file: Path = Field(description="PEM public key that verifies grant tokens")
-    recorder_key_file: Path = Field(description="PEM public key that verifies hour seals, or a folder of *.pub.pem")
+    media_key_signing_key_file: Path = Field(description="PEM private key that signs media keys (Ed25519)")
+    mandate_verify_key_file: Path = Field(
+        description="PEM public key that verifies mandate orders, or a folder of *.pub.pem"
+    )
+    grant_verify_key_file: Path = Field(description="PEM public key that verifies grant tokens")
+    seal_verify_key_file: Path = Field(description="PEM public key that verifies hour seals, or a folder of *.pub.pem")
     kek_dir: Path = Field(description="folder with <controller>.key: 32 bytes in base64 that wrap hour keys")
     kek_create: bool = Field(default=False, description="make a controller's key file when it is missing")
     key_horizon_hours: int = Field(default=48, ge=1, le=24 * 14, description="hours ahead with published media keys")
