@@ -41,6 +41,7 @@ def checks() -> list[Check]:
         Check("schemas", "event schemas and docs/asyncapi.yaml fit", (*module, "tools.generate_schemas", "--check")),
         Check("docs", "docs/config.md fits the settings", (*module, "tools.generate_config_docs", "--check")),
         Check("chart", "the chart's table, schema and README fit", (*module, "tools.generate_chart", "--check")),
+        Check("dashboards", "Grafana dashboards fit their tables", (*module, "tools.generate_dashboards", "--check")),
         Check("types", "mypy --strict", (*module, "mypy", *sources(), "tools")),
     ]
 

@@ -6,8 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from lykta_access_control import telemetry
-from lykta_standalone.ports import free_port
-from lykta_testing.platform import eventually
+from lykta_testing.platform import eventually, free_port
 
 
 async def test_a_scraper_sees_decisions_and_when_mandates_run_out(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -296,7 +296,7 @@ async def test_another_log_s_bucket_or_database_is_refused(harness: Any) -> None
     await bucket.put("checkpoint", b"another log\n0\n\n")
     assert "not of this log and key" in await halted(harness)
     with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
-        async with harness.service(ready=False, origin="other.example/log"):
+        async with harness.service(ready=False, log_origin="other.example/log"):
             await asyncio.sleep(30)
 
 
@@ -321,7 +321,7 @@ async def test_a_bucket_without_object_lock_is_not_published_to(harness: Any) ->
     """Appends go on and nothing is published until the bucket protects what it is given."""
     admin = open_admin(harness.backbone.s3_settings())
     await asyncio.to_thread(admin.make_bucket, "unlocked")
-    async with harness.service(bucket="unlocked"), harness.stub() as stub:
+    async with harness.service(bucket_audit="unlocked"), harness.stub() as stub:
         await stub.Append(harness.batch(0, 3))
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.GetCheckpoint(pb.GetCheckpointRequest(min_size=3), timeout=1)

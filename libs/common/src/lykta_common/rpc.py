@@ -1,6 +1,7 @@
 """gRPC both ways: mutual TLS, deadlines, one error table, traces and health for every service."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn, TypeVar
@@ -10,6 +11,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation import grpc as otel_grpc
+from opentelemetry.instrumentation.grpc import filters
 
 from lykta_common.config import ServiceSettings
 from lykta_common.errors import MAPPING, REASON_METADATA, Code, PlatformError, from_rpc
@@ -28,6 +30,9 @@ MAX_MESSAGE_BYTES: Final = 48 * 1024 * 1024
 """The largest message is one GOP: 16 MiB a picture is the recorder's own bound."""
 DRAIN_SECONDS: Final = 3.0
 HEALTH_INTERVAL: Final = 1.0
+MANY_ADDRESSES: Final = ("dns:", "ipv4:", "ipv6:")
+"""Schemes of an address that may stand for several servers, of which only those that report health are called."""
+_SPREAD: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}})
 LIVENESS: Final = "live"
 """Health service that says only that the process runs; the empty name says whether it does its job."""
 
@@ -123,7 +128,8 @@ async def serve(
     """
     server = grpc.aio.server(
         interceptors=[
-            _OTEL.aio_server_interceptor(tracer_provider=telemetry.provider),
+            # Its stream interceptor takes generators only, and the health servicer's Watch is none.
+            _OTEL.aio_server_interceptor(telemetry.provider, filters.negate(filters.health_check())),
             BoundaryInterceptor(allowed),
         ],
         options=[
@@ -197,8 +203,11 @@ async def open_channel(
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to a peer for the block; the certificate must name `server_name` (a DNS SAN).
 
-    It connects when it is first used and again after every failure.
+    It connects when it is first used and again after every failure. An address with a scheme (`dns:///host:port`)
+    may name several servers: calls go in turn to those whose health says that they do their job (gRPC A17), so that
+    a writer is found among those who stand by.
     """
+    spread = [("grpc.service_config", _SPREAD), ("grpc.dns_min_time_between_resolutions_ms", 2000)]
     channel = grpc.aio.secure_channel(
         address,
         channel_credentials(files),
@@ -209,6 +218,7 @@ async def open_channel(
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2000),
             ("grpc.keepalive_time_ms", 20_000),
+            *(spread if address.startswith(MANY_ADDRESSES) else ()),
         ],
         interceptors=[_DeadlineInterceptor(), *_OTEL.aio_client_interceptors(tracer_provider=telemetry.provider)],
     )

@@ -16,6 +16,7 @@ from lykta_common.tls import TlsFiles
 from lykta_contracts.permissions import UserPermissions, all_permissions, subscriber_permissions
 from lykta_standalone.bootstrap import bootstrap_nats, bootstrap_s3
 from lykta_standalone.pki import LocalAuthority
+from lykta_standalone.ports import free_ports
 from lykta_standalone.servers import NatsAccount, S3Account, Server, nats_server, nats_url, s3_server, s3_url
 
 from lykta_testing import postgres
@@ -134,6 +135,11 @@ async def open_platform(service: str, clock: Clock | None = None) -> AsyncIterat
         yield Platform(telemetry, clock or SystemClock(), Metrics(service))
     finally:
         await asyncio.to_thread(telemetry.close)
+
+
+def free_port() -> int:
+    """Return a loopback port for a server that must be told one."""
+    return free_ports(1)[0]
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 15.0, what: str = "the condition") -> Any:
