@@ -141,10 +141,15 @@ class PlaybackStream:
         await self._closed.wait()
 
     def _ended(self, ended: Ended) -> Ended:
-        self._reason = ended.reason
+        self._broken(ended.reason)
         if ended.error is not None:
             raise ended.error
         return ended
+
+    def _broken(self, reason: str) -> None:
+        # The first reason stands: what breaks in the wake of a revocation is not why the playback ended.
+        ended = self._verdict.ended
+        self._reason = self._reason or (ended.reason if ended else reason)
 
     async def _wait_until_over(self) -> None:
         over = asyncio.ensure_future(self._over.wait())
@@ -181,7 +186,7 @@ class PlaybackStream:
             await self._fail(_defect())
 
     async def _fail(self, error: PlatformError) -> None:
-        self._reason = error.reason
+        self._broken(error.reason)
         if error.code is Code.DATA_LOSS:
             wanted = self._admitted.wanted
             log.error("footage_integrity_failed", controller=wanted.controller, camera=wanted.camera, why=error.message)
