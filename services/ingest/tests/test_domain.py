@@ -126,6 +126,13 @@ def test_recorded_and_declared_time_adds_up_without_hole_or_overlap(steps: list[
     assert now - reached < 100
 
 
+def test_trifles_one_after_the_other_are_declared_together() -> None:
+    """Looking often does not make missing time too short to be declared."""
+    ledger, live, start = Ledger(CameraRef("ks", "c"), 0, 10_000), order(), to_ms(BASE)
+    found = [hole for step in range(80, 401, 80) for hole, _ in ledger.account(live, start + step, WHY)]
+    assert [(one.from_ms - start, one.to_ms - start) for one in found] == [(0, 160), (160, 320)]
+
+
 def test_a_segment_ends_after_ten_seconds_at_an_hour_and_with_its_epoch() -> None:
     """The segments of a run of fragments depend on nothing but the fragments, and never span an hour."""
     ledger = Ledger(CameraRef("ks", "c"), 0, 10_000)

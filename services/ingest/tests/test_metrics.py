@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ async def test_a_scraper_sees_cameras_spool_uploads_and_gaps(
     monkeypatch.setattr(telemetry, "LOOK_SECONDS", 0.05)
     where = {"controller": "ks", "camera": camera}
     settings = rig.settings("0", camera_credentials_file=tmp_path / "cameras.json")
-    await rig.publish(rig.order())
+    order = rig.order()
+    await rig.publish(order)
     async with open_platform("ingest") as platform, open_ingest(settings, platform):
 
         def read(name: str, **labels: str) -> Any:
@@ -28,6 +30,8 @@ async def test_a_scraper_sees_cameras_spool_uploads_and_gaps(
 
         await eventually(lambda: read("sessions", state="NO_KEY") == 1, 30, "a camera without a key")
         assert (read("camera_due", **where), read("camera_recording", **where)) == (1, 0)
+        missing = timedelta(seconds=0.3)
+        await eventually(lambda: datetime.now(UTC) - order.issued_at > missing, what="time that is missing")
         await rig.publish_keys()
         await eventually(lambda: read("camera_recording", **where) == 1, 50, "a recorded camera")
         await eventually(lambda: read("segments_uploaded_total"), 50, "an uploaded segment")

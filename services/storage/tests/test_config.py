@@ -18,10 +18,10 @@ NEEDED = {
     "S3_CREDENTIALS_FILE": "s3.json",
     "ACCESS_CONTROL_ADDRESS": "127.0.0.1:1",
     "AUDIT_ADDRESS": "127.0.0.1:2",
-    "SIGNING_KEY_FILE": "media-key.pem",
-    "MANDATE_KEY_FILE": "mandate.pub.pem",
-    "GRANT_KEY_FILE": "grant.pub.pem",
-    "RECORDER_KEY_FILE": "keys",
+    "MEDIA_KEY_SIGNING_KEY_FILE": "media-key.pem",
+    "MANDATE_VERIFY_KEY_FILE": "mandate.pub.pem",
+    "GRANT_VERIFY_KEY_FILE": "grant.pub.pem",
+    "SEAL_VERIFY_KEY_FILE": "keys",
     "KEK_DIR": "kek",
 }
 

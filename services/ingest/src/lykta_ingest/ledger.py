@@ -11,7 +11,7 @@ from lykta_contracts.ids import segment_id
 from lykta_contracts.instants import from_ms, hour_of
 from lykta_contracts.mandates import MandateOrder
 
-from lykta_ingest.domain import CameraRef, Missing, Terms, Why, duty_begins, missing, segment_key
+from lykta_ingest.domain import LEAST_GAP_MS, CameraRef, Missing, Terms, Why, duty_begins, missing, segment_key
 from lykta_ingest.seal import HourTree
 
 _HOURS_KEPT = 48
@@ -63,8 +63,10 @@ class Ledger:
         self._segment_ms = segment_ms
 
     def account(self, order: MandateOrder, until_ms: int, why: Why) -> list[tuple[Missing, Why]]:
-        """Return what is missing until then, and count it as explained."""
+        """Return what is missing until then, and count it as explained; a trifle is left to what follows it."""
         start = self.state.covered_to_ms or duty_begins(order)
+        if until_ms - start < LEAST_GAP_MS:
+            return []
         holes = missing(order, start, until_ms)
         because = self.state.owed or why
         self.state = replace(self.state, covered_to_ms=max(start, until_ms), owed=None if holes else self.state.owed)
