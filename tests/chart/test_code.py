@@ -145,6 +145,20 @@ def test_plans_are_what_the_jobs_read(objects: Objects) -> None:
     assert {name for name in wanted - made if name.startswith("demo-")} == set()
 
 
+def test_secrets_of_others_are_looked_for_before_anything_is_made(objects: Objects) -> None:
+    """Each Secret that pods mount and no job makes is in the plan, with every file that is mounted of it."""
+    plan = PreparePlan.model_validate_json(of_kind(objects, "ConfigMap")["demo-prepare"]["data"]["plan.json"])
+    required = {wanted.secret: set(wanted.keys) for wanted in plan.required}
+    sources = [source for source in _secret_sources(objects) if not _secret_name(source).startswith("demo-")]
+    for source in sources:
+        assert {item["key"] for item in source.get("items", [])} <= required[_secret_name(source)]
+    for item in of_kind(objects, "Deployment", "StatefulSet").values():
+        for entry in item["spec"]["template"]["spec"]["containers"][0].get("env", []):
+            ref = entry.get("valueFrom", {}).get("secretKeyRef")
+            if ref and not ref["name"].startswith("demo-"):
+                assert ref["key"] in required[ref["name"]]
+
+
 def test_secret_files_are_made_under_the_names_that_are_mounted() -> None:
     """Every key that a pod mounts of a Secret of the chart is one that the prepare job writes."""
     objects = objects_of("evaluation")
@@ -223,4 +237,8 @@ def _secret_sources(objects: Objects) -> list[dict[str, Any]]:
 
 
 def _secret_names(objects: Objects) -> list[str]:
-    return [source.get("secretName") or source["name"] for source in _secret_sources(objects)]
+    return [_secret_name(source) for source in _secret_sources(objects)]
+
+
+def _secret_name(source: dict[str, Any]) -> str:
+    return str(source.get("secretName") or source["name"])

@@ -15,6 +15,7 @@ from lykta_common.errors import PlatformError
 from lykta_common.signing import Signer, Verifier
 from lykta_common.tls import workload_of
 from lykta_contracts.permissions import all_permissions
+from lykta_standalone.cluster.__main__ import HOPELESS, main
 from lykta_standalone.cluster.cleanup import cleanup
 from lykta_standalone.cluster.plan import NatsSetup, PreparePlan, S3Setup, SetupPlan, read_plan
 from lykta_standalone.cluster.prepare import prepare
@@ -206,6 +207,33 @@ async def test_external_servers_get_no_secrets(api: Api, store: SecretStore) -> 
     }
     await prepare(plan(**external), store, ManualClock(datetime.now(UTC)))
     assert set(api.secrets) == {"one-signing-keys", "one-public-keys"}
+
+
+async def test_a_missing_secret_of_others_is_named_before_anything_is_made(api: Api, store: SecretStore) -> None:
+    """Prepare names the value, the Secret and the files that are not there, and has made nothing by then."""
+    required = [{"value": "database.external.existingSecret", "secret": "urls", "keys": ["audit", "storage"]}]
+    with pytest.raises(PlatformError, match="existingSecret names the Secret urls, which is not there"):
+        await prepare(plan(required=required), store, ManualClock(datetime.now(UTC)))
+    assert not api.writes
+    api.secrets["urls"] = {"metadata": {"name": "urls", "labels": {}}, "data": {"audit": "eA=="}}
+    with pytest.raises(PlatformError, match="which lacks storage"):
+        await prepare(plan(required=required), store, ManualClock(datetime.now(UTC)))
+    assert not api.writes
+    api.secrets["urls"]["data"]["storage"] = "eA=="
+    await prepare(plan(required=required), store, ManualClock(datetime.now(UTC)))
+    assert api.writes
+
+
+@pytest.mark.parametrize("content", ["{}", None])
+def test_what_cannot_help_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    """A job whose plan is wrong ends with the exit code by which its Job gives up at once, and one line why."""
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    monkeypatch.setattr("sys.argv", ["cluster", "setup", str(tmp_path / "plan.json")])
+    assert main() == HOPELESS
+    assert "plan.json" in capsys.readouterr().err
 
 
 async def test_a_refusal_of_the_api_is_told(api: Api, store: SecretStore) -> None:

@@ -6,8 +6,10 @@
 {{ include "lykta.serviceAccount" . }}
 ---
 {{ include "lykta.workload" . }}
+{{- if .spec.ports }}
 ---
 {{ include "lykta.service" . }}
+{{- end }}
 {{- if .root.Values.podDisruptionBudgets.enabled }}
 ---
 {{ include "lykta.podDisruptionBudget" . }}

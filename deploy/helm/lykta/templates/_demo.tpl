@@ -74,6 +74,31 @@ callers:
 egress: []
 {{- end -}}
 
+{{/* A pod of the demo to run `python -m lykta_standalone …` in: attached, with every person's way in. */}}
+{{- define "lykta.toolboxSpec" -}}
+{{- $client := include "lykta.clientPod" $ | fromYaml -}}
+{{- $directory := "/tmp/lykta" -}}
+kind: Deployment
+replicas: 1
+maxUnavailable: 1
+image: {{ include "lykta.image" (list $ "standalone") }}
+command: [python, -m, lykta_standalone.cluster]
+args: [toolbox, {{ $directory }}]
+env: {{ concat $client.env (list (dict "name" "HOME" "value" "/tmp") (dict "name" "LYKTA_STATE" "value" $directory)) | toJson }}
+podLabels: {{ toJson $client.podLabels }}
+resources: {{ toYaml .Values.demo.resources | nindent 2 }}
+mounts: {{ append $client.mounts (dict "name" "tmp" "mountPath" "/tmp") | toJson }}
+volumes: {{ append $client.volumes (dict "name" "tmp" "emptyDir" (dict "sizeLimit" .Values.scratchSize)) | toJson }}
+{{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" }}
+{{ $probe }}:
+  exec: {command: [test, -f, {{ $directory }}/run/platform.json]}
+  periodSeconds: {{ ternary 10 2 (eq $probe "livenessProbe") }}
+  timeoutSeconds: 5
+  failureThreshold: {{ ternary $.Values.probes.startupSeconds 3 (eq $probe "startupProbe") }}
+{{- end }}
+egress: {{ include "lykta.clientEgress" $ | fromYamlArray | toJson }}
+{{- end -}}
+
 {{/* The attach points: what a client pod finds where; values that begin with "file:" are read from their file. */}}
 {{- define "lykta.attachPoints" -}}
 state_dir: /tmp/lykta

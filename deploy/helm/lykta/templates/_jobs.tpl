@@ -4,6 +4,11 @@
 {{- define "lykta.jobSpec" -}}
 backoffLimit: {{ .backoffLimit | default 6 }}
 activeDeadlineSeconds: {{ .root.Values.jobs.deadlineSeconds }}
+podFailurePolicy:
+  rules:
+    # What somebody must change first is not tried again.
+    - action: FailJob
+      onExitCodes: {operator: In, values: [78]}
 template:
   {{- include "lykta.podTemplate" (dict "root" .root "name" .name "spec" (include "lykta.standaloneSpec" . | fromYaml)) | nindent 2 }}
 {{- end -}}
@@ -38,6 +43,7 @@ volumes: {{ append (.volumes | default list) (dict "name" "tmp" "emptyDir" (dict
 helm.sh/hook: {{ index . 0 }}
 helm.sh/hook-weight: {{ index . 1 | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-output-log-policy: hook-failed
 {{- end -}}
 
 {{/* A token of the Kubernetes API for ten minutes, in the pods of the two jobs that ask for one and in no other. */}}

@@ -20,6 +20,7 @@ labels:
   app.kubernetes.io/name: lykta
   app.kubernetes.io/instance: {{ .Release.Name }}
   app.kubernetes.io/managed-by: lykta-prepare
+required: {{ include "lykta.requiredSecrets" $ | fromYamlArray | toJson }}
 authority: {secret: {{ include "lykta.name" (list $ "ca") }}, days: {{ .Values.certificates.authorityDays }}}
 leaf_days: {{ .Values.certificates.leafDays }}
 certificates: {{ toJson $workloads }}
@@ -58,4 +59,33 @@ s3:
   audit_bucket: {{ .Values.objectStore.buckets.audit }}
   audit_lock_days: {{ .Values.objectStore.auditLockDays }}
   accounts: {{ not .Values.objectStore.external.enabled }}
+{{- end -}}
+
+
+{{/* Secrets that others bring, with the value that names each and the files in it: looked for before anything is made. */}}
+{{- define "lykta.requiredSecrets" -}}
+{{- $contract := include "lykta.contract" $ | fromYaml -}}
+{{- $found := list -}}
+{{- if .Values.nats.external.enabled -}}
+{{- $users := list -}}{{- range $contract.nats.users }}{{ $users = append $users .user }}{{ end -}}
+{{- $found = append $found (list "nats.external.existingSecret" (include "lykta.natsSecret" $) $users) -}}
+{{- end -}}
+{{- if .Values.objectStore.external.enabled -}}
+{{- $files := list "bootstrap.json" -}}{{- range $contract.s3Accounts }}{{ $files = append $files (printf "%s.json" .) }}{{ end -}}
+{{- $found = append $found (list "objectStore.external.existingSecret" (include "lykta.s3Secret" $) $files) -}}
+{{- $found = append $found (list "objectStore.external.caSecret" .Values.objectStore.external.caSecret (list "ca.crt")) -}}
+{{- end -}}
+{{- if .Values.database.external.enabled -}}
+{{- $found = append $found (list "database.external.existingSecret" .Values.database.external.existingSecret $contract.databases) -}}
+{{- $found = append $found (list "database.external.caSecret" .Values.database.external.caSecret (list "ca.crt")) -}}
+{{- end -}}
+{{- if not .Values.demo.enabled -}}
+{{- $found = append $found (list "identity.caSecret" .Values.identity.caSecret (list "ca.crt")) -}}
+{{- end -}}
+{{- $keks := list -}}{{- range .Values.keys.controllers }}{{ $keks = append $keks (printf "%s.key" .) }}{{ end -}}
+{{- $found = append $found (list "keys.existingKekSecret" .Values.keys.existingKekSecret $keks) -}}
+{{- $found = append $found (list "ingest.cameras.credentialsSecret" .Values.ingest.cameras.credentialsSecret (list "cameras.json")) -}}
+{{- $named := list -}}
+{{- range $found }}{{ if index . 1 }}{{ $named = append $named (dict "value" (index . 0) "secret" (index . 1) "keys" (index . 2)) }}{{ end }}{{ end -}}
+{{- toYaml $named -}}
 {{- end -}}

@@ -3,11 +3,12 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lykta_common.clock import SystemClock
-from lykta_common.errors import PlatformError
+from lykta_common.errors import Code, PlatformError
 from lykta_common.logging import configure
 from lykta_common.tls import TlsFiles
 
@@ -18,6 +19,9 @@ from lykta_standalone.cluster.prepare import prepare
 from lykta_standalone.cluster.secret_store import open_secrets
 from lykta_standalone.cluster.setup import setup
 
+HOPELESS: Final = 78
+"""Exit code (EX_CONFIG) when somebody must change something first; the chart's jobs do not repeat it."""
+_HOPELESS: Final = {Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION}
 _TLS = Path("/etc/lykta/tls")
 _SECRETS = Path("/etc/lykta/secrets")
 _ATTACH = Path("/etc/lykta/platform/platform.json")
@@ -51,6 +55,8 @@ def _add_demo(commands: Any) -> None:
     commands.add_parser("flow", help="walk the way of one frame in the cluster, step by step")
     attaching = commands.add_parser("attach", help="write what `lykta --state-dir DIR` needs in this pod")
     attaching.add_argument("directory", type=Path)
+    toolbox = commands.add_parser("toolbox", help="attach, and stay: a pod to run `python -m lykta_standalone` in")
+    toolbox.add_argument("directory", type=Path)
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -75,6 +81,9 @@ async def _run_demo(options: argparse.Namespace) -> int:
             await demo.serve_cameras(options.footage, _SECRETS / "cameras.json", options.port)
         case "found":
             await demo.found(read_attach_points(_ATTACH), options.cameras)
+        case "toolbox":
+            write_state(read_attach_points(_ATTACH), options.directory)
+            await demo.until_stopped()
         case "flow":
             return await demo.walk(read_attach_points(_ATTACH))
     return 0
@@ -98,20 +107,23 @@ async def _run_job(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run a job and return its exit code: 0 when done, 1 with one clear line when not."""
+    """Run a job; returns 0 when done, else says why in one line: 1 when repeating may help, 78 when it cannot."""
     options = build_parser().parse_args()
     configure(f"cluster-{options.command}", "json", "info")
     try:
         return asyncio.run(run(options))
     except PlatformError as error:
-        sys.stderr.write(f"lykta {options.command}: {error.message}\n")
-        return 1
+        return _leave(options.command, [error])
     except BaseExceptionGroup as group:
         known, other = group.split(PlatformError)
-        if other is not None:
+        if other is not None or known is None:
             raise
-        sys.stderr.write(f"lykta {options.command}: {'; '.join(str(error) for error in (known or group).exceptions)}\n")
-        return 1
+        return _leave(options.command, [error for error in known.exceptions if isinstance(error, PlatformError)])
+
+
+def _leave(command: str, errors: Sequence[PlatformError]) -> int:
+    sys.stderr.write(f"lykta {command}: {'; '.join(error.message for error in errors)}\n")
+    return HOPELESS if any(error.code in _HOPELESS for error in errors) else 1
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ async def serve_identity(issuer: str, port: int, secret_file: Path, tls: TlsFile
     provider = DevelopmentProvider(issuer, OIDC_AUDIENCE, people, read_secret(secret_file))
     async with serving(provider, port, tls, ANY_ADDRESS):
         log.warning("development_identity_provider", issuer=issuer)
-        await _until_stopped()
+        await until_stopped()
 
 
 async def serve_cameras(footage: Path, credentials_file: Path, port: int) -> None:
@@ -61,7 +61,7 @@ async def serve_cameras(footage: Path, credentials_file: Path, port: int) -> Non
     specs = _specs(footage, credentials_file)
     async with CameraSimulator(ANY_ADDRESS, port, specs):
         log.info("cameras_serving", cameras=len(specs), port=port)
-        await _until_stopped()
+        await until_stopped()
 
 
 async def found(platform: PlatformFile, cameras: str) -> None:
@@ -119,7 +119,8 @@ def _specs(footage: Path, credentials_file: Path) -> list[CameraSpec]:
         raise invalid(f"cannot read the cameras' credentials {credentials_file}: {error}") from error
 
 
-async def _until_stopped() -> None:
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

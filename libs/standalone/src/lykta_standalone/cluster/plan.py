@@ -62,11 +62,20 @@ class CameraCredentials(_Part):
     secret: str
 
 
+class RequiredSecret(_Part):
+    """A Secret that somebody else brings: the value that names it, and the files that must be in it."""
+
+    value: str
+    secret: str
+    keys: tuple[str, ...]
+
+
 class PreparePlan(_Part):
     """Everything that must be there before pods start."""
 
     namespace: str
     labels: dict[str, str]
+    required: tuple[RequiredSecret, ...] = ()
     authority: Authority
     leaf_days: int = Field(ge=1)
     certificates: tuple[WorkloadCertificate, ...]

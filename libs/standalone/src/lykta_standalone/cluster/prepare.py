@@ -10,7 +10,7 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lykta_common.clock import Clock
-from lykta_common.errors import invalid
+from lykta_common.errors import Code, PlatformError, invalid
 from lykta_common.logging import get_logger
 
 from lykta_standalone.cluster.authority import Authority
@@ -27,7 +27,11 @@ _AUDIT_KEY: Final = "audit-log"
 
 
 async def prepare(plan: PreparePlan, store: SecretStore, clock: Clock) -> None:
-    """Make every Secret of the plan that is missing; only certificates are ever replaced."""
+    """Make every Secret of the plan that is missing; only certificates are ever replaced.
+
+    Raises PlatformError FAILED_PRECONDITION, before anything is made, when a Secret that others bring is not there.
+    """
+    await _require(plan, store)
     await _signing_keys(plan.signing_keys, store)
     await _controller_keys(plan.controller_keys, store)
     for entry in plan.passwords:
@@ -39,6 +43,21 @@ async def prepare(plan: PreparePlan, store: SecretStore, clock: Clock) -> None:
     if plan.certificates:
         await _certificates(plan, store, clock)
     log.info("cluster_prepared", namespace=plan.namespace)
+
+
+async def _require(plan: PreparePlan, store: SecretStore) -> None:
+    lacking = []
+    for wanted in plan.required:
+        found = await store.get(wanted.secret)
+        missing = [key for key in wanted.keys if not (found or {}).get(key)]
+        if found is None:
+            lacking.append(f"{wanted.value} names the Secret {wanted.secret}, which is not there")
+        elif missing:
+            lacking.append(f"{wanted.value} names the Secret {wanted.secret}, which lacks {', '.join(missing)}")
+    if lacking:
+        keys = "; ".join(f"{wanted.secret}: {', '.join(wanted.keys)}" for wanted in plan.required)
+        message = f"{'; '.join(lacking)}. Make it in the namespace {plan.namespace} with its files ({keys}), then again"
+        raise PlatformError(Code.FAILED_PRECONDITION, "WRONG_STATE", message)
 
 
 def password() -> bytes:

@@ -1,0 +1,108 @@
+"""The cluster part of continuous integration: on a given cluster, or on one that a kit of scripts makes and ends."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tools.cluster.programs import ROOT, open_cluster
+from tools.cluster.trial import LATE, deliver, run_bounded, run_tests
+
+KIT = "LYKTA_CLUSTER_KIT"
+SCRIPTS = ("build", "up", "load", "down")
+BUILD_S = 1500
+UP_S = 180
+DOWN_S = 60
+TEST_S = 1500
+Say = Callable[[str], None]
+ResultT = TypeVar("ResultT")
+
+
+class NotRunError(Exception):
+    """There is no cluster to test on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A folder of four scripts: `build` once, `up` prints the KUBECONFIG, `load` takes archives, `down` ends it all."""
+
+    folder: Path
+
+    def command(self, name: str) -> str:
+        """The path of one script."""
+        return str(self.folder / name)
+
+    def build(self, say: Say) -> None:
+        """Make what a cluster consists of, where it is not made; raises NotRunError after the limit."""
+        code = run_bounded([self.command("build")], BUILD_S)
+        if code == LATE:
+            raise NotRunError(f"the cluster was not built within {BUILD_S} s")
+        if code:
+            raise NotRunError(f"the cluster cannot be built here: {self.command('build')} ended with {code}")
+        say("kit: built")
+
+    def up(self) -> str:
+        """Bring the cluster up and return its KUBECONFIG; raises NotRunError."""
+        try:
+            done = subprocess.run([self.command("up")], stdout=subprocess.PIPE, text=True, timeout=UP_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise NotRunError(f"the cluster was not up within {UP_S} s") from error
+        if done.returncode or not done.stdout.strip():
+            raise NotRunError(f"the cluster does not come up here: {self.command('up')} ended with {done.returncode}")
+        return done.stdout.strip().splitlines()[-1]
+
+    def down(self) -> None:
+        """End the cluster, whatever state it is in."""
+        run_bounded([self.command("down")], DOWN_S)
+
+
+def find_kit() -> Kit:
+    """Find the kit beside the repository, or where LYKTA_CLUSTER_KIT says; raises NotRunError."""
+    folder = Path(os.environ.get(KIT) or ROOT.parent / "shared" / "cluster").resolve()
+    if missing := [name for name in SCRIPTS if not os.access(folder / name, os.X_OK)]:
+        raise NotRunError(
+            f"no KUBECONFIG, and no cluster kit in {folder} ({', '.join(missing)} missing; {KIT} names it)"
+        )
+    if os.geteuid() != 0:
+        raise NotRunError(f"no KUBECONFIG, and the cluster kit in {folder} needs root")
+    return Kit(folder)
+
+
+def run_ci(kubeconfig: str, context: str, more: Sequence[str], say: Say) -> int:
+    """Run tests/cluster wherever it can be; returns 0 with a clear line where there can be no cluster."""
+    try:
+        if kubeconfig:
+            return _tested(kubeconfig, context, "", more, say)
+        return _on_kit(find_kit(), more, say)
+    except NotRunError as reason:
+        say(f"cluster part not run: {reason}")
+        return 0
+
+
+def _on_kit(kit: Kit, more: Sequence[str], say: Say) -> int:
+    _timed("kit built", lambda: kit.build(say), say)
+    try:
+        kubeconfig = _timed("cluster up", kit.up, say)
+        return _tested(kubeconfig, "", shlex.quote(kit.command("load")), more, say)
+    finally:
+        _timed("cluster down", kit.down, say)
+
+
+def _tested(kubeconfig: str, context: str, loader: str, more: Sequence[str], say: Say) -> int:
+    cluster = open_cluster(kubeconfig, context)
+    settings = _timed("images made and loaded", lambda: deliver(cluster, loader, say), say)
+    return _timed("tests", lambda: run_tests(cluster, settings, more, say, TEST_S), say)
+
+
+def _timed(what: str, work: Callable[[], ResultT], say: Say) -> ResultT:
+    started = time.monotonic()
+    try:
+        return work()
+    finally:
+        say(f"{what}: {time.monotonic() - started:.0f} s")
