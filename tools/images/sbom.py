@@ -11,7 +11,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from tools.images import packages
 from tools.images.catalogue import Edition, Kind
-from tools.images.layers import MINIO, ROOT
+from tools.images.layers import ROOT
+from tools.minio import VERSION as MINIO
 
 TIMEOUT_S = 120
 CYCLONEDX = ROOT / ".venv" / "bin" / "cyclonedx-py"

@@ -19,7 +19,7 @@ from lykta_standalone.pki import LocalAuthority
 from lykta_standalone.ports import free_ports
 from lykta_standalone.servers import NatsAccount, S3Account, Server, nats_server, nats_url, s3_server, s3_url
 
-from lykta_testing import postgres
+from lykta_testing import minio, postgres
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
@@ -102,7 +102,10 @@ class Backbone:
 
 @asynccontextmanager
 async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backbone]:
-    """Start NATS (and S3) with streams, durables and buckets made; stopped at the end of the block."""
+    """Start NATS (and S3) with streams, durables and buckets made; stopped at the end of the block.
+
+    S3 is SeaweedFS, or MinIO where `LYKTA_TEST_OBJECT_STORE` says so.
+    """
     authority = LocalAuthority(directory / "pki")
     permissions = [*all_permissions(), TEST_USER, subscriber_permissions("subscriber-ks", "ks")]
     accounts = [NatsAccount(p, directory / "secrets" / f"nats-{p.user}") for p in permissions]
@@ -110,8 +113,7 @@ async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backb
     backbone = Backbone(directory, authority, nats)
     servers = [nats]
     if s3:
-        admin = S3Account("admin", ("Admin", "Read", "Write", "List", "Tagging"), backbone.s3_credentials_file)
-        backbone.s3 = s3_server(directory / "s3", [admin])
+        backbone.s3 = _object_store(directory / "s3", backbone.s3_credentials_file)
         servers.append(backbone.s3)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -125,6 +127,14 @@ async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backb
         # Nothing of it is kept, so nothing waits for an orderly end (the S3 server takes seconds for one).
         for server in reversed(servers):
             await server.kill()
+
+
+def _object_store(directory: Path, credentials_file: Path) -> Server:
+    """Prepare the S3 that tests shall use; its only account may do everything."""
+    if minio.wanted():
+        return minio.minio_server(directory, credentials_file)
+    admin = S3Account("admin", ("Admin", "Read", "Write", "List", "Tagging"), credentials_file)
+    return s3_server(directory, [admin])
 
 
 @asynccontextmanager
