@@ -72,7 +72,9 @@ class Cluster:
 
     def _done(self, command: list[str], text: str | None, seconds: float, apart: bool = False) -> tuple[int, str]:
         try:
-            done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+            done = subprocess.run(
+                command, input=text or "", capture_output=True, text=True, timeout=seconds, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"{Path(command[0]).name} {_words(command)}: no end within {seconds:.0f} s") from error
         return done.returncode, done.stdout if apart and not done.returncode else done.stdout + done.stderr
