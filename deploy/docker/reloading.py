@@ -2,6 +2,7 @@
 """Stands before the interpreter in development images: runs it with the sources of /tmp/live, anew at each change."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,23 @@ INTERPRETER = os.environ.get("LYKTA_INTERPRETER", "/opt/lykta/bin/python3.11")
 LOOK_S = 0.5
 
 
+def lay_out() -> None:
+    """Put our installed sources there once, because only files that change are synced and a package must be whole.
+
+    Without compiled files: those of the image are taken unchecked, and would hide every change.
+    """
+    if LIVE.exists():
+        return
+    half = LIVE.with_name(f"{LIVE.name}.{os.getpid()}")
+    half.mkdir(parents=True)
+    for installed in Path(INTERPRETER).parent.parent.glob("lib/python3*/site-packages/lykta*"):
+        if installed.is_dir():
+            shutil.copytree(installed, half / installed.name, ignore=shutil.ignore_patterns("__pycache__"))
+    half.rename(LIVE)
+
+
 def state() -> int:
-    """When the sources were last put there whole (nanoseconds); 0 before the first time."""
+    """When a sync was last complete (nanoseconds); 0 before the first one."""
     try:
         return (LIVE / ".changed").stat().st_mtime_ns
     except FileNotFoundError:
@@ -32,9 +48,10 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
-    environment = os.environ | {"PYTHONPATH": str(LIVE)}
+    lay_out()
     while True:
         seen = state()
+        environment = os.environ | ({"PYTHONPATH": str(LIVE)} if seen else {})
         child = subprocess.Popen([INTERPRETER, *sys.argv[1:]], env=environment)  # noqa: S603 - what the pod was told to run
         while True:
             try:
