@@ -87,6 +87,20 @@ async def test_migrations_go_up_again_and_down(tmp_path: Path) -> None:
     assert set(tables) == {"outbox", "alembic_version"}
 
 
+async def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    """A revision that the code does not know is named with what to do, and nothing is changed."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/rows.db"
+    async with open_database(url, MIGRATIONS) as database, database.transaction() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.execute(insert(TABLE).values(event_id="kept", event=b""))
+    before = (tmp_path / "rows.db").read_bytes()
+    for revision in ("head", "base"):
+        with pytest.raises(PlatformError, match=r"revision 9999.*newer release") as caught:
+            await asyncio.to_thread(migrate, url, MIGRATIONS, revision)
+        assert (caught.value.code, caught.value.reason) == (Code.FAILED_PRECONDITION, "WRONG_STATE")
+    assert (tmp_path / "rows.db").read_bytes() == before
+
+
 async def test_a_database_that_is_away_is_unavailable(tmp_path: Path) -> None:
     """A file that cannot be opened is reported as UNAVAILABLE, not as a library's error."""
     (tmp_path / "rows.db").mkdir()

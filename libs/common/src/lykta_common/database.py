@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from lykta_common.errors import unavailable
+from lykta_common.errors import Code, PlatformError, unavailable
 
 BUSY_MS: Final = 5000
 """How long SQLite waits for another writer, milliseconds."""
@@ -72,7 +74,10 @@ async def open_database(url: str, migrations: Path) -> AsyncIterator[Database]:
 
 
 def migrate(url: str, migrations: Path, revision: str = "head") -> None:
-    """Bring the schema to a revision (blocking); running it again changes nothing."""
+    """Bring the schema to a revision (blocking); running it again changes nothing.
+
+    Raises PlatformError FAILED_PRECONDITION, before anything is changed, when the database is of a newer release.
+    """
     config = Config()
     config.set_main_option("script_location", str(migrations))
     config.set_main_option("path_separator", "os")
@@ -120,8 +125,23 @@ async def _run_on_server(context: Any, url: URL) -> None:
 
 def _run_in(context: Any, connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=None, render_as_batch=True)
+    _require_known(context, connection)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _require_known(context: Any, connection: Connection) -> None:
+    """Refuse a database at a revision that this code does not have; Alembic's own words do not say what to do."""
+    for revision in context.get_context().get_current_heads():
+        try:
+            context.script.get_revision(revision)
+        except (CommandError, ResolutionError) as error:
+            name = connection.engine.url.database or connection.engine.url.host
+            message = (
+                f"the database {name} is at revision {revision}, which this release does not know: a newer release "
+                "wrote it; run that release or a newer one, or restore a backup from before its upgrade"
+            )
+            raise PlatformError(Code.FAILED_PRECONDITION, "WRONG_STATE", message) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
