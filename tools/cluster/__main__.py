@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def settings_of(cluster: Cluster, options: argparse.Namespace) -> list[str]:
+def delivered(cluster: Cluster, options: argparse.Namespace) -> list[str]:
     """Bring the images to the cluster unless they are there, and return the settings by which pods find them."""
     if options.registry or options.loaded:
         return registry_settings(options.registry)
@@ -72,7 +72,7 @@ def up(options: argparse.Namespace) -> int:
     """Install, wait, and say how to go on."""
     started = time.monotonic()
     cluster = open_cluster(options.kubeconfig, options.context)
-    settings = [*settings_of(cluster, options), *options.set]
+    settings = [*delivered(cluster, options), *options.set]
     wanted = Installation(options.namespace, options.release, options.values or (EVALUATION,), settings)
     install(cluster, wanted, say)
     say(f"everything is ready after {time.monotonic() - started:.0f} s")
@@ -98,7 +98,7 @@ def down(options: argparse.Namespace) -> int:
 def test(options: argparse.Namespace) -> int:
     """Run tests/cluster and return pytest's exit code."""
     cluster = open_cluster(options.kubeconfig, options.context)
-    return run_tests(cluster, settings_of(cluster, options), options.pytest, say)
+    return run_tests(cluster, delivered(cluster, options), options.pytest, say)
 
 
 def ci(options: argparse.Namespace) -> int:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tools.cluster.programs import ROOT, open_cluster
-from tools.cluster.trial import LATE, deliver, run_bounded, run_tests
+from tools.cluster import delivery
+from tools.cluster.programs import LATE, ROOT, LateError, open_cluster, run_bounded
+from tools.cluster.trial import run_tests, settings_of
 
 KIT = "LYKTA_CLUSTER_KIT"
 SCRIPTS = ("build", "up", "load", "down")
 BUILD_S = 1500
+IMAGES_S = 1500
 UP_S = 180
 DOWN_S = 60
 TEST_S = 1500
@@ -38,14 +42,13 @@ class Kit:
         """The path of one script."""
         return str(self.folder / name)
 
-    def build(self, say: Say) -> None:
+    def build(self) -> None:
         """Make what a cluster consists of, where it is not made; raises NotRunError after the limit."""
-        code = run_bounded([self.command("build")], BUILD_S)
+        code = run_bounded([self.command("build")], BUILD_S, surroundings())
         if code == LATE:
             raise NotRunError(f"the cluster was not built within {BUILD_S} s")
         if code:
             raise NotRunError(f"the cluster cannot be built here: {self.command('build')} ended with {code}")
-        say("kit: built")
 
     def up(self) -> str:
         """Bring the cluster up and return its KUBECONFIG; raises NotRunError."""
@@ -62,6 +65,11 @@ class Kit:
         run_bounded([self.command("down")], DOWN_S)
 
 
+def surroundings() -> dict[str, str]:
+    """The environment with the programs of .venv last on the path: Go and pip, where the machine has none."""
+    return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:{ROOT / '.venv' / 'bin'}"}
+
+
 def find_kit() -> Kit:
     """Find the kit beside the repository, or where LYKTA_CLUSTER_KIT says; raises NotRunError."""
     folder = Path(os.environ.get(KIT) or ROOT.parent / "shared" / "cluster").resolve()
@@ -75,29 +83,33 @@ def find_kit() -> Kit:
 
 
 def run_ci(kubeconfig: str, context: str, more: Sequence[str], say: Say) -> int:
-    """Run tests/cluster wherever it can be; returns 0 with a clear line where there can be no cluster."""
+    """Run tests/cluster wherever it can be; returns 0 with a clear line where there can be no cluster.
+
+    A SIGTERM ends the cluster before it ends this.
+    """
     try:
-        if kubeconfig:
-            return _tested(kubeconfig, context, "", more, say)
-        return _on_kit(find_kit(), more, say)
-    except NotRunError as reason:
+        kit = None if kubeconfig else find_kit()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        if kit:
+            _timed("kit built", kit.build, say)
+        archives = _timed("images made", lambda: delivery.archives(say, IMAGES_S), say)
+        if not kit:
+            return _tested(kubeconfig, context, "", archives, more, say)
+        try:
+            made = _timed("cluster up", kit.up, say)
+            return _tested(made, "", shlex.quote(kit.command("load")), archives, more, say)
+        finally:
+            _timed("cluster down", kit.down, say)
+    except (NotRunError, LateError) as reason:
         say(f"cluster part not run: {reason}")
         return 0
 
 
-def _on_kit(kit: Kit, more: Sequence[str], say: Say) -> int:
-    _timed("kit built", lambda: kit.build(say), say)
-    try:
-        kubeconfig = _timed("cluster up", kit.up, say)
-        return _tested(kubeconfig, "", shlex.quote(kit.command("load")), more, say)
-    finally:
-        _timed("cluster down", kit.down, say)
-
-
-def _tested(kubeconfig: str, context: str, loader: str, more: Sequence[str], say: Say) -> int:
+def _tested(kubeconfig: str, context: str, loader: str, archives: list[Path], more: Sequence[str], say: Say) -> int:
     cluster = open_cluster(kubeconfig, context)
-    settings = _timed("images made and loaded", lambda: deliver(cluster, loader, say), say)
-    return _timed("tests", lambda: run_tests(cluster, settings, more, say, TEST_S), say)
+    command = delivery.loader_of(cluster.context, loader)
+    _timed("images loaded", lambda: delivery.load(command, archives, say), say)
+    return _timed("tests", lambda: run_tests(cluster, settings_of(archives), more, say, TEST_S), say)
 
 
 def _timed(what: str, work: Callable[[], ResultT], say: Say) -> ResultT:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools.cluster.programs import ROOT, ClusterError
+from tools.cluster.programs import LATE, ROOT, ClusterError, LateError, run_bounded
 from tools.images import catalogue, engines
 
 FOLDER = ROOT / ".cache" / "images"
@@ -39,11 +39,13 @@ def loader_of(context: str, named: str = "", environment: Mapping[str, str] = os
     )
 
 
-def archives(say: Say) -> list[Path]:
+def archives(say: Say, seconds: float = MAKE_S) -> list[Path]:
     """Make every image that is not made, and return the archives that hold them; raises ClusterError."""
     say("images: making those that are not made …")
-    command = [sys.executable, "-m", "tools.images"]
-    if subprocess.run(command, cwd=ROOT, stdout=sys.stderr, timeout=MAKE_S, check=False).returncode:
+    code = run_bounded([sys.executable, "-m", "tools.images"], seconds)
+    if code == LATE:
+        raise LateError(f"the images were not made within {seconds:.0f} s")
+    if code:
         raise ClusterError("not every image was made; the lines of [images] above say why")
     engine = engines.find()
     return _saved(engine, say) if engine else [FOLDER / "lykta.tar"]

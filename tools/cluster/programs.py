@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "lykta"
 EVALUATION = CHART / "ci" / "evaluation-values.yaml"
 ANSWER_S = 60
+LATE = 124
+"""Exit code of a command that was ended after its limit, as of timeout(1)."""
 NO_KUBECONFIG = (
     "no cluster named: export KUBECONFIG=FILE, or give --kubeconfig FILE "
     "(of kind: `kind get kubeconfig`, of k3d: `k3d kubeconfig get NAME`)"
@@ -25,6 +30,10 @@ Objects = list[dict[str, Any]]
 
 class ClusterError(Exception):
     """What went wrong and what to do about it; shown to people as it is."""
+
+
+class LateError(ClusterError):
+    """Something was not done within its limit."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +121,17 @@ def _current_context(kubectl: str, kubeconfig: str) -> str:
 def _words(command: Sequence[str]) -> str:
     """What was asked, without the options that say which cluster."""
     return " ".join(command[5:])[:120]
+
+
+def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> int:
+    """Run a command in a session of its own, showing what it says; after the limit all of it is ended: LATE."""
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr, start_new_session=True)
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return LATE
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

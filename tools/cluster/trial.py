@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from pathlib import Path
 
 from tools.cluster import delivery
-from tools.cluster.programs import ROOT, Cluster
+from tools.cluster.programs import LATE, Cluster, run_bounded
 
 TEST_S = 2400
-LATE = 124
 Say = Callable[[str], None]
 
 
 def deliver(cluster: Cluster, loader: str, say: Say) -> list[str]:
-    """Make the images, load them into the nodes, and return the setting that lets pods roll when they changed."""
+    """Make the images, load them into the nodes, and return the settings that go with them."""
     command = delivery.loader_of(cluster.context, loader)
-    paths = delivery.archives(say)
-    delivery.load(command, paths, say)
-    return [f"podAnnotations.images=of-{delivery.imprint(paths)}"]
+    archives = delivery.archives(say)
+    delivery.load(command, archives, say)
+    return settings_of(archives)
+
+
+def settings_of(archives: list[Path]) -> list[str]:
+    """The setting that lets pods roll when the images changed under the same names."""
+    return [f"podAnnotations.images=of-{delivery.imprint(archives)}"]
 
 
 def run_tests(cluster: Cluster, settings: Sequence[str], more: Sequence[str], say: Say, seconds: float = TEST_S) -> int:
@@ -37,17 +39,3 @@ def run_tests(cluster: Cluster, settings: Sequence[str], more: Sequence[str], sa
     if code == LATE:
         say(f"the tests did not end within {seconds:.0f} s")
     return code
-
-
-def run_bounded(command: Sequence[str], seconds: float, environment: dict[str, str] | None = None) -> int:
-    """Run a command in a session of its own; all of it is ended after the limit, and the answer is 124."""
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
-    try:
-        return process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return LATE
-    finally:
-        if process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
