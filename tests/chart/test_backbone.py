@@ -252,10 +252,10 @@ async def main():
     for _ in range(2):
         await setup.set_up_object_store(wanted, folder)
     ingest = open_bucket(settings("ingest"), wanted.footage_bucket)
-    await ingest.ping()
     assert await ingest.put_if_absent("v1/a", b"one")
     assert not await ingest.put_if_absent("v1/a", b"two")
     await refused(ingest.delete("v1/a"), "deleting by ingest")
+    await refused(ingest.get("v1/a"), "reading by ingest")
     storage = open_bucket(settings("storage"), wanted.footage_bucket)
     await storage.ping()
     assert await storage.get("v1/a") == b"one"

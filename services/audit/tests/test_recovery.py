@@ -10,7 +10,7 @@ import pytest
 from lykta.audit.v1 import log_service_pb2 as pb
 from lykta_audit import merkle
 from lykta_audit.store import tables
-from lykta_common.objectstore import open_admin, open_bucket
+from lykta_common.objectstore import open_bucket
 from lykta_contracts.audit import Actor, AuditRecord, leaf_bytes
 from lykta_testing.platform import eventually
 from lykta_verify.log import verify_log
@@ -298,32 +298,3 @@ async def test_another_log_s_bucket_or_database_is_refused(harness: Any) -> None
     with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
         async with harness.service(ready=False, log_origin="other.example/log"):
             await asyncio.sleep(30)
-
-
-async def test_published_tiles_cannot_be_taken_away(harness: Any) -> None:
-    """Object lock keeps what is published: neither this S3 user nor an administrator can delete a version of a tile."""
-    from minio.error import S3Error
-
-    async with harness.service(), harness.stub() as stub:
-        await stub.Append(harness.batch(0, 3))
-        await published(stub, 3)
-    admin = open_admin(harness.backbone.s3_settings())
-
-    def versions() -> list[Any]:
-        return list(admin.list_objects("lykta-audit", prefix="tile/0/", recursive=True, include_version=True))
-
-    (tile,) = await asyncio.to_thread(versions)
-    with pytest.raises(S3Error):
-        await asyncio.to_thread(admin.remove_object, "lykta-audit", tile.object_name, tile.version_id)
-
-
-async def test_a_bucket_without_object_lock_is_not_published_to(harness: Any) -> None:
-    """Appends go on and nothing is published until the bucket protects what it is given."""
-    admin = open_admin(harness.backbone.s3_settings())
-    await asyncio.to_thread(admin.make_bucket, "unlocked")
-    async with harness.service(bucket_audit="unlocked"), harness.stub() as stub:
-        await stub.Append(harness.batch(0, 3))
-        with pytest.raises(grpc.aio.AioRpcError):
-            await stub.GetCheckpoint(pb.GetCheckpointRequest(min_size=3), timeout=1)
-    found = await asyncio.to_thread(lambda: list(admin.list_objects("unlocked", recursive=True)))
-    assert found == []

@@ -459,9 +459,7 @@ async def shared_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 async def backbone(shared_store: Backbone, tmp_path: Path) -> AsyncIterator[Backbone]:
     """A NATS of this test alone, and an empty bucket."""
     async with open_backbone(tmp_path, s3=False) as running:
-        running.s3 = shared_store.s3
-        running.s3_credentials_file.parent.mkdir(exist_ok=True)
-        running.s3_credentials_file.write_bytes(shared_store.s3_credentials_file.read_bytes())
+        running.use_s3_of(shared_store)
         yield running
         await ObjectVersions(open_admin(running.s3_settings()), "lykta-footage").delete_under("")
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import obstore
 from minio import Minio
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.exceptions import NotFoundError as MissingError
 from obstore.store import S3Store
 
@@ -105,7 +105,16 @@ class ObjectStore:
         except AlreadyExistsError as error:
             raise PlatformError(Code.ALREADY_EXISTS, "CONFLICT", f"the object {key} exists already") from error
         except (BaseError, OSError) as error:
+            if _is_refusal(error):
+                # Tried again like an outage: what is to be mended is the account, not the caller.
+                message = f"the object store refuses this account at bucket {self.bucket}: look at its key and policy"
+                raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", message) from error
             raise unavailable(f"the object store (bucket {self.bucket})") from error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    # Lists and deletions come as general errors: what S3 said is only in their text.
+    return isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "AccessDenied" in str(error)
 
 
 def open_bucket(settings: ObjectStoreSettings, bucket: str, *, sign_payload: bool = True) -> ObjectStore:

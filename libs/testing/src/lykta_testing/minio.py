@@ -86,6 +86,14 @@ class MinioServer(Server):
             asking.close()
 
 
+def new_credentials(file: Path, access_key: str) -> None:
+    """Write a credentials file with a new secret key; one that is there stays."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"access_key": access_key, "secret_key": secrets.token_urlsafe(24)}))
+
+
 def minio_server(directory: Path, credentials_file: Path, tls: TlsFiles | None = None, port: int = 0) -> MinioServer:
     """Prepare a MinIO with one directory and one account, that of the credentials file (made when missing).
 
@@ -99,10 +107,7 @@ def minio_server(directory: Path, credentials_file: Path, tls: TlsFiles | None =
         shutil.copy(tls.certificate, certificates / "public.crt")
         shutil.copy(tls.key, certificates / "private.key")
         shutil.copy(tls.ca, certificates / "CAs" / "ca.crt")
-    if not credentials_file.exists():
-        credentials_file.parent.mkdir(parents=True, exist_ok=True)
-        credentials_file.touch(mode=0o600)
-        credentials_file.write_text(json.dumps({"access_key": "admin", "secret_key": secrets.token_urlsafe(24)}))
+    new_credentials(credentials_file, "admin")
     user, secret = read_credentials(credentials_file)
     environment = {
         "HOME": str(directory),

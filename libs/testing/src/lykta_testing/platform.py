@@ -14,7 +14,10 @@ from lykta_common.runtime import Platform
 from lykta_common.telemetry import Telemetry
 from lykta_common.tls import TlsFiles
 from lykta_contracts.permissions import UserPermissions, all_permissions, subscriber_permissions
-from lykta_standalone.bootstrap import bootstrap_nats, bootstrap_s3
+from lykta_standalone.bootstrap import AUDIT_BUCKET, AUDIT_LOCK_DAYS, FOOTAGE_BUCKET, bootstrap_nats, bootstrap_s3
+from lykta_standalone.cluster.plan import S3Setup
+from lykta_standalone.cluster.setup import set_up_object_store
+from lykta_standalone.cluster.table import S3_ACTIONS
 from lykta_standalone.pki import LocalAuthority
 from lykta_standalone.ports import free_ports
 from lykta_standalone.servers import NatsAccount, S3Account, Server, nats_server, nats_url, s3_server, s3_url
@@ -39,8 +42,12 @@ class Backbone:
     authority: LocalAuthority
     nats: Server
     s3: Server | None = None
+    s3_secrets: Path = field(init=False)
     _tls: dict[str, TlsFiles] = field(default_factory=dict)
     _databases: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.s3_secrets = self.directory / "secrets" / "s3"
 
     def tls(self, workload: str) -> TlsFiles:
         """Return the certificate files of a workload."""
@@ -76,7 +83,7 @@ class Backbone:
             values.setdefault("database_url", self.database_url(f"{workload}-{replica}"))
         if self.s3 is not None and "s3_endpoint" in fields:
             values.setdefault("s3_endpoint", s3_url(self.s3))
-            values.setdefault("s3_credentials_file", self.s3_credentials_file)
+            values.setdefault("s3_credentials_file", self.s3_credentials_of(workload))
         return settings_type.model_validate(values)
 
     def database_url(self, name: str) -> str:
@@ -89,7 +96,16 @@ class Backbone:
     @property
     def s3_credentials_file(self) -> Path:
         """The S3 user of tests: administrator."""
-        return self.directory / "secrets" / "s3-admin.json"
+        return self.s3_secrets / "bootstrap.json"
+
+    def s3_credentials_of(self, workload: str) -> Path:
+        """Return the S3 user of a workload: its own where the store has accounts (MinIO), else the administrator."""
+        own = self.s3_secrets / f"{workload}.json"
+        return own if own.exists() else self.s3_credentials_file
+
+    def use_s3_of(self, other: "Backbone") -> None:
+        """Use another backbone's S3 with its accounts, instead of one of its own."""
+        self.s3, self.s3_secrets = other.s3, other.s3_secrets
 
     def s3_settings(self) -> ObjectStoreSettings:
         """Return object-store settings for the test's own use."""
@@ -121,7 +137,7 @@ async def open_backbone(directory: Path, s3: bool = True) -> AsyncIterator[Backb
                 tasks.create_task(server.start())
         await bootstrap_nats(nats_url(nats), backbone.password_file("bootstrap"), backbone.tls("bootstrap"))
         if s3:
-            await bootstrap_s3(backbone.s3_settings())
+            await _make_buckets(backbone)
         yield backbone
     finally:
         # Nothing of it is kept, so nothing waits for an orderly end (the S3 server takes seconds for one).
@@ -135,6 +151,21 @@ def _object_store(directory: Path, credentials_file: Path) -> Server:
         return minio.minio_server(directory, credentials_file)
     admin = S3Account("admin", ("Admin", "Read", "Write", "List", "Tagging"), credentials_file)
     return s3_server(directory, [admin])
+
+
+async def _make_buckets(backbone: Backbone) -> None:
+    """Make the buckets; in MinIO as an installation's job does it, with every service's least-privilege account."""
+    settings = backbone.s3_settings()
+    if not minio.wanted():
+        await bootstrap_s3(settings)
+        return
+    for name in S3_ACTIONS:
+        minio.new_credentials(backbone.s3_secrets / f"{name}.json", name)
+    wanted = S3Setup(
+        endpoint=settings.s3_endpoint, region=settings.s3_region, footage_bucket=FOOTAGE_BUCKET,
+        audit_bucket=AUDIT_BUCKET, audit_lock_days=AUDIT_LOCK_DAYS, accounts=True,
+    )  # fmt: skip
+    await set_up_object_store(wanted, backbone.s3_secrets)
 
 
 @asynccontextmanager

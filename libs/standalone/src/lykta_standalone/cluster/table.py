@@ -30,7 +30,7 @@ KEYS: Final = SIGNING_KEYS
 
 S3_ACTIONS: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = MappingProxyType(
     {
-        "ingest": ("footage", ("s3:ListBucket", "s3:GetBucketLocation"), ("s3:GetObject", "s3:PutObject")),
+        "ingest": ("footage", ("s3:GetBucketLocation",), ("s3:PutObject",)),
         "storage": (
             "footage",
             ("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:GetBucketVersioning"),
