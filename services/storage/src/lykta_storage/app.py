@@ -28,6 +28,7 @@ from lykta_storage.audit_trail import AuditTrail
 from lykta_storage.catalogue import Catalogue, Rebuilt
 from lykta_storage.config import Settings
 from lykta_storage.coverage import Coverage
+from lykta_storage.domain.deletion import Deletion
 from lykta_storage.grant_token import GrantTokens
 from lykta_storage.grpc_server.catalogue import CatalogueServicer
 from lykta_storage.grpc_server.media_keys import MediaKeyServicer
@@ -42,6 +43,7 @@ from lykta_storage.playback.admission import Admission
 from lykta_storage.playback.reader import Reader
 from lykta_storage.playback.stream import Desk
 from lykta_storage.playback.vigil import Pace, Revocations, Vigil
+from lykta_storage.redeletion import Redeleted, Redeletion
 from lykta_storage.retention import Retention
 from lykta_storage.sealing import Sealing
 from lykta_storage.store.footage import FootageStore
@@ -93,11 +95,13 @@ class Storage:
         keyring = Keyring(settings.kek_dir, settings.kek_create)
         self.keys = MediaKeys(hours, terms, keyring, Signer.from_file(settings.media_key_signing_key_file), clock)
         self.mandates = MandateBook(terms, Verifier.from_file(settings.mandate_verify_key_file), self.keys.wake)
+        versions = ObjectVersions(open_admin(settings), settings.bucket_footage)
+        self.redeletion = Redeletion(hours, outside.bucket, versions)
         self.retention = Retention(
             hours=hours,
             terms=terms,
             bucket=outside.bucket,
-            versions=ObjectVersions(open_admin(settings), settings.bucket_footage),
+            versions=versions,
             trail=trail,
             clock=clock,
             source=source,
@@ -238,6 +242,12 @@ async def rebuild(settings: Settings, platform: Platform) -> Rebuilt:
     """Build the catalogue from the bucket alone; run it while the service is down or up, as often as you like."""
     async with wire(settings, platform, connect=False) as storage:
         return await storage.catalogue.rebuild()
+
+
+async def delete_again(settings: Settings, platform: Platform, receipts: list[Deletion]) -> Redeleted:
+    """Destroy what the receipts name, after a restore, while the service is down; again changes nothing."""
+    async with wire(settings, platform, connect=False) as storage:
+        return await storage.redeletion.run(receipts)
 
 
 SERVICE: Final = ServiceSpec("storage", Settings, open_storage)

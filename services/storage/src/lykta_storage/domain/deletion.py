@@ -1,6 +1,7 @@
 """Deletion of a camera-hour: when it is due, the steps it goes through, and what its receipt says."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
@@ -14,6 +15,16 @@ class HourState(StrEnum):
     KEY_DESTROYED = "key_destroyed"
     OBJECTS_DELETED = "objects_deleted"
     DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """A deletion that its receipt in the log tells of; `recipient` is the public half of the destroyed key."""
+
+    hour: CameraHour
+    recipient: str
+    destroyed_ms: int
+    policy: str
 
 
 def is_due(hour: CameraHour, retention_hours: int, now_ms: int) -> bool:

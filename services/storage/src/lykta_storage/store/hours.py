@@ -9,7 +9,7 @@ from lykta_common.outbox import Outbox
 from lykta_contracts.events import CloudEvent
 from sqlalchemy import and_, delete, func, select, update
 
-from lykta_storage.domain.deletion import HourState
+from lykta_storage.domain.deletion import Deletion, HourState
 from lykta_storage.domain.footage import CameraHour, SegmentState
 from lykta_storage.store.tables import hour_keys, hours, insert_new, segments
 
@@ -132,6 +132,33 @@ class HourStore:
             )
             if announce is not None:
                 await self._outbox.add(connection, announce)
+
+    async def delete_again(self, deletions: Sequence[Deletion]) -> tuple[set[CameraHour], int]:
+        """Destroy the keys of hours whose deletion the log tells of, in one transaction; an unknown hour is noted.
+
+        Return the hours that are deleted now, and how many keys there were. An hour with another key than the one
+        that was destroyed is left alone.
+        """
+        gone: set[CameraHour] = set()
+        keys = 0
+        async with self._database.transaction() as connection:
+            for item in deletions:
+                query = select(hours.c.recipient).where(_is(hours, item.hour))
+                known = (await connection.execute(query)).one_or_none()
+                if known is not None and known.recipient != item.recipient:
+                    continue
+                ended = {"state": HourState.DELETED, "destroyed_ms": item.destroyed_ms, "policy": item.policy}
+                fresh = {**item.hour._asdict(), **ended, "recipient": item.recipient}
+                await insert_new(connection, hours, [{**fresh, "segment_ids": "", "segment_count": 0}])
+                keys += (await connection.execute(delete(hour_keys).where(_is(hour_keys, item.hour)))).rowcount
+                await connection.execute(
+                    update(hours).where(_is(hours, item.hour)).values({**ended, "segment_ids": ""})
+                )
+                gone_state = {"state": SegmentState.DELETED}
+                await connection.execute(update(segments).where(_is(segments, item.hour)).values(gone_state))
+                gone.add(item.hour)
+        await self._erase_journal()
+        return gone, keys
 
     async def announce(self, event: CloudEvent) -> None:
         """State a fact that goes with no other change."""
