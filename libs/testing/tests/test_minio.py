@@ -93,7 +93,7 @@ async def accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def denied(*attempts: Awaitable[Any]) -> None:
     """Every one of these is refused for lack of rights, and for nothing else."""
     for attempt in attempts:
-        with pytest.raises((PlatformError, S3Error), match="refuses this account|AccessDenied"):
+        with pytest.raises((PlatformError, S3Error), match=r"refuses this account|AccessDenied"):
             await attempt
 
 
