@@ -20,7 +20,7 @@ def coverage(town: Town, start: datetime, end: datetime) -> dict[str, dict[str, 
     """What the platform says of its cameras of Kommunstyrelsen between two instants."""
     times = ["--from", start.isoformat(timespec="seconds"), "--to", end.isoformat(timespec="seconds")]
     found = town.lykta("coverage", *times, "--controller", "ks", "--as", "anna")
-    return {camera["camera"]: camera for camera in found["cameras"]}
+    return {camera["camera"]: camera for camera in found.get("cameras", [])}
 
 
 def now() -> datetime:

@@ -20,9 +20,8 @@ STARTED = """
 Lykta runs in namespace {namespace} of {context}, on the demo's cameras and people. DEVELOPMENT ONLY.
 
 Watch the first camera:
-  {kubectl} exec deploy/{release}-toolbox -- python -m lykta_standalone camera list --as karin
-  {kubectl} exec deploy/{release}-toolbox -- python -m lykta_standalone coverage --from -5m --as anna
-  {kubectl} exec deploy/{release}-toolbox -- python -m lykta_standalone incidents --as olle
+  {kubectl} exec deploy/{release}-toolbox -- python -m lykta_standalone camera sessions --as olle
+  {kubectl} exec deploy/{release}-toolbox -- python -m lykta_standalone incidents tail --as olle
 Walk the way of one frame in the cluster:
   helm test {release} --namespace {namespace} --logs
 Take it away again:
