@@ -25,6 +25,10 @@ DEFINITIONS: dict[str, Any] = {
         "required": ["requests"],
         "properties": {"requests": {**_AMOUNTS, "required": ["cpu", "memory"]}, "limits": _AMOUNTS},
     },
+    "secretName": {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"},
+    "network": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"},
+    "networks": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/network"}},
+    "ports": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "settings": {
         "type": "object",
         "additionalProperties": False,
@@ -97,7 +101,9 @@ def _object(keys: tuple[Key, ...]) -> dict[str, Any]:
     properties = {key.path[-1]: _property(key) for key in keys}
     if keys and len(keys[0].path) == 1:
         properties["global"] = {"description": "Helm's own; the chart reads nothing of it.", "type": "object"}
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+    # Required although each has a default: `key: null` takes a key away, and with it a policy that is on by default.
+    required = [key.path[-1] for key in keys]
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
 
 
 def _property(key: Key) -> dict[str, Any]:
