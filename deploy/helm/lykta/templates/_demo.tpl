@@ -103,12 +103,14 @@ egress: {{ include "lykta.clientEgress" $ | fromYamlArray | toJson }}
 {{- define "lykta.attachPoints" -}}
 state_dir: /tmp/lykta
 nats_url: {{ include "lykta.natsUrl" $ }}
-grpc:
-  {{- range keys (include "lykta.contract" $ | fromYaml).services | sortAlpha }}
-  {{- if gt (int (include "lykta.serviceValues" (list $ .) | fromYaml).replicas) 0 }}
-  {{ . }}: {{ include "lykta.grpcAddress" (list $ .) }}
-  {{- end }}
-  {{- end }}
+{{- $grpc := dict }}
+{{- range keys (include "lykta.contract" $ | fromYaml).services }}
+{{- $values := include "lykta.serviceValues" (list $ .) | fromYaml }}
+{{- if or (gt (int $values.replicas) 0) (and $values.autoscaling $values.autoscaling.enabled) }}
+{{- $_ := set $grpc . (include "lykta.grpcAddress" (list $ .)) }}
+{{- end }}
+{{- end }}
+grpc: {{ toJson $grpc }}
 s3_endpoint: {{ include "lykta.s3Endpoint" $ }}
 s3_buckets:
   footage: {{ .Values.objectStore.buckets.footage }}
