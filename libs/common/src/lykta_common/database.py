@@ -1,8 +1,8 @@
 """One database per service: SQLAlchemy Core on SQLite (WAL, FULL) or PostgreSQL, migrated by Alembic at start."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +11,23 @@ from alembic.config import Config
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from lykta_common.errors import Code, PlatformError, unavailable
 
 BUSY_MS: Final = 5000
 """How long SQLite waits for another writer, milliseconds."""
+CONNECT_SECONDS: Final = 5.0
+STATEMENT_SECONDS: Final = 60.0
+"""After this a server is taken for gone: a machine that lost its power sends no word of it."""
+POOL_SECONDS: Final = 10.0
+_PASSING: Final = ("08", "40", "53", "57P")
+"""Classes of SQLSTATE that the same transaction may not meet again: connection, conflict, resources, shutdown."""
+_REFUSING: Final = ("28", "3D")
+"""Classes of SQLSTATE with which PostgreSQL turns a connection away: who asks, and for which database."""
 
 
 class Database:
@@ -32,24 +41,14 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Run a block in one transaction: committed at its end, rolled back when it raises."""
-        try:
-            if self._writer is None:
-                async with self.engine.begin() as connection:
-                    yield connection
-            else:
-                async with self._writer, self.engine.begin() as connection:
-                    yield connection
-        except (OperationalError, InterfaceError) as error:
-            raise unavailable("the database") from error
+        async with self._writer or nullcontext(), _connected(self.engine) as connection, connection.begin():
+            yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Run a block that only reads; writers do not hold it up."""
-        try:
-            async with self.engine.connect() as connection:
-                yield connection
-        except (OperationalError, InterfaceError) as error:
-            raise unavailable("the database") from error
+        async with _connected(self.engine) as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Health check: raises when the database does not answer."""
@@ -64,13 +63,58 @@ async def open_database(url: str, migrations: Path) -> AsyncIterator[Database]:
     The folder's `env.py` is two lines: `from lykta_common.database import run_migrations` and `run_migrations()`.
     """
     await asyncio.to_thread(migrate, url, migrations)
-    engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    else:
+        limits = {"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS}
+        engine = create_async_engine(url, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=limits)
+        event.listen(engine.sync_engine, "handle_error", _give_up_on_silence)
     try:
         yield Database(engine)
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a connection for the block; UNAVAILABLE when there is none to be had, or when it is lost."""
+    connected = False
+    with _translated():
+        try:
+            async with engine.connect() as connection:
+                connected = True
+                yield connection
+        except (OSError, PoolTimeoutError) as error:
+            # The driver says that a server is away in the words of the network; the block's own such errors are its.
+            if connected:
+                raise
+            raise unavailable("the database") from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what a driver raises for a database that is away or busy into UNAVAILABLE; all else goes through."""
+    try:
+        yield
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state.startswith(_REFUSING):
+            message = f"the database refuses this service ({error.orig}); look at database_url"
+            raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", message) from error
+        # asyncpg calls it an error of its own (without a state) when a statement meets the server's last words.
+        orphaned = isinstance(error, InternalError) and not state
+        if orphaned or isinstance(error, (OperationalError, InterfaceError)) or state.startswith(_PASSING):
+            raise unavailable("the database") from error
+        raise
+
+
+def _give_up_on_silence(context: ExceptionContext) -> Exception | None:
+    """Tell a statement that got no answer in time as a database that is away, and use its connection no more."""
+    if not isinstance(context.original_exception, TimeoutError):
+        return None
+    context.is_disconnect = True
+    return unavailable("the database")
 
 
 def migrate(url: str, migrations: Path, revision: str = "head") -> None:
@@ -93,13 +137,11 @@ def run_migrations() -> None:
     from alembic import context
 
     url = make_url(context.config.attributes["url"])
-    try:
+    with _translated():
         if url.drivername.startswith("sqlite"):
             _run_on_sqlite(context, url)
         else:
             asyncio.run(_run_on_server(context, url))
-    except (OperationalError, InterfaceError) as error:
-        raise unavailable("the database") from error
 
 
 def _run_on_sqlite(context: Any, url: URL) -> None:
@@ -115,9 +157,9 @@ def _run_on_sqlite(context: Any, url: URL) -> None:
 
 
 async def _run_on_server(context: Any, url: URL) -> None:
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, connect_args={"timeout": CONNECT_SECONDS})
     try:
-        async with engine.begin() as connection:
+        async with _connected(engine) as connection, connection.begin():
             await connection.run_sync(lambda sync: _run_in(context, sync))
     finally:
         await engine.dispose()

