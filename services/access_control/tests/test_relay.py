@@ -1,11 +1,12 @@
 """The relay of orders: the bucket follows the database through crashes, outages and races, and never goes back."""
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
 from lykta_access_control.store import relay as relay_module
-from lykta_access_control.store.tables import orders
+from lykta_access_control.store.tables import orders, outbox
 from lykta_testing.clock import ManualClock
 from lykta_testing.platform import eventually
 from sqlalchemy import select, update
@@ -101,6 +102,50 @@ async def test_serials_rise_when_the_clock_stands_still(world: Any, clock: Manua
             await world.end(mandate_id)
             serials.append((await eventually(lambda of=mandate_id: reached(of, "ended"))).serial)
         assert serials == sorted(set(serials))
+
+
+async def test_two_processes_decide_and_publish_as_one(world: Any) -> None:
+    """Two processes on one database: every step is stated once, in its mandate's order, and the newest orders stand."""
+    async with world.service(), world.second_replica() as stubs, world.wire() as wire:
+        await world.populate()
+        other = copy.copy(world)
+        other.stubs = stubs
+
+        async def work(hand: Any, camera: str) -> str:
+            for _ in range(4):
+                await hand.end((await hand.live(cameras=[camera])).mandate_id)
+            return str((await hand.live(cameras=[camera])).mandate_id)
+
+        newest = await asyncio.gather(work(world, "torget-1"), work(other, "torget-2"))
+        records = await wire.entries("mandate.approve", 10)
+        for camera, mandate_id in zip(("torget-1", "torget-2"), newest, strict=True):
+
+            async def stands(camera: str = camera, mandate_id: str = mandate_id) -> bool:
+                order = await wire.order(f"ks.{camera}")
+                return order is not None and (order.mandate.mandate_id, order.status) == (mandate_id, "live")
+
+            await eventually(stands, what=f"the newest order of {camera}")
+    events = [event.id for event in await _settled(world)]
+    assert len(events) == len(set(events))
+    steps: dict[str, list[str]] = {}
+    for record in records:
+        if record["action"].startswith("mandate."):
+            steps.setdefault(record["object"], []).append(record["action"].removeprefix("mandate."))
+    assert len(steps) == 10
+    assert sum(taken == ["draft", "propose", "approve", "end"] for taken in steps.values()) == 8
+
+
+async def _settled(world: Any) -> list[Any]:
+    """Return all facts once no outbox row is left."""
+    async with world.service(), world.wire() as wire:
+        async with world.database() as database:
+
+            async def empty() -> bool:
+                async with database.reading() as connection:
+                    return (await connection.execute(select(outbox))).first() is None
+
+            await eventually(empty, what="an empty outbox")
+        return list(await wire.events("AUDIT"))
 
 
 async def test_without_nats_everything_is_decided_and_published_later(world: Any) -> None:

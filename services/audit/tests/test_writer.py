@@ -1,6 +1,7 @@
 """Group commit under a lease, on a real database: bounds, fencing, commits that fail."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Bench:
     database: Database
     rows: LogRows
     lease: Lease
+    outbox: Outbox
 
     def writer(self, edge: TreeEdge | None = None) -> LogWriter:
         """Make a writer under the lease."""
@@ -50,10 +52,11 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     url = postgres.new_database() if postgres.wanted() else f"sqlite+aiosqlite:///{tmp_path}/audit.db"
     async with open_database(url, MIGRATIONS) as database:
         messaging: Any = None
-        rows = LogRows(database, Outbox(database, messaging, outbox_rows))
+        outbox = Outbox(database, messaging, outbox_rows)
+        rows = LogRows(database, outbox)
         lease = await rows.take_lease(await rows.state("log"), "first", 1)
         assert lease is not None
-        yield Bench(database, rows, lease)
+        yield Bench(database, rows, lease, outbox)
 
 
 async def test_waiting_appends_are_committed_together(bench: Bench) -> None:
@@ -101,6 +104,53 @@ async def test_only_one_of_two_takes_the_lease(bench: Bench) -> None:
     state = await bench.rows.state("log")
     leases = await asyncio.gather(*(bench.rows.take_lease(state, name, 1) for name in ("a", "b")))
     assert sum(lease is not None for lease in leases) == 1
+
+
+async def test_writers_that_take_the_lease_from_each_other_leave_one_log(bench: Bench) -> None:
+    """Two processes in turns, each amid the other's appends: what was acknowledged stands, in one dense log."""
+    places: dict[str, int] = {}
+    begun = asyncio.Event()
+    address = bench.database.engine.url.render_as_string(hide_password=False)
+
+    async def append(writer: LogWriter, first: int) -> None:
+        # A refused append is not in the log under this writer; an acknowledged one must stay where it was put.
+        with contextlib.suppress(PlatformError):
+            for number in range(first, first + 20):
+                (place,) = await writer.append([entry(number)])
+                places[f"e{number}"] = place.index
+                begun.set()
+
+    async def turn(rows: LogRows, number: int) -> None:
+        lease = await rows.take_lease(await rows.state("log"), f"writer-{number}", 1)
+        assert lease is not None
+        writer = LogWriter(rows, lease, await read_edge(rows), lambda: 1)
+        begun.clear()
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(_until_lost(writer))
+            appends = [tasks.create_task(append(writer, number * 100 + n)) for n in (0, 20, 40)]
+            await begun.wait()
+            if number < 7:
+                await turn(LogRows(second if number % 2 == 0 else bench.database, bench.outbox), number + 1)
+            await asyncio.wait(appends)
+            running.cancel()
+
+    async with open_database(address, MIGRATIONS) as second:
+        await turn(bench.rows, 0)
+    assert 60 + 7 <= len(places) < 8 * 60, "every writer wrote, and all but the last were cut off"
+    assert sorted(set(places.values())) == sorted(places.values())
+    stored = await bench.rows.entries(0, await bench.rows.size())
+    assert [item.index for item in stored] == list(range(len(stored)))
+    assert {item.entry_id: item.index for item in stored}.items() >= places.items()
+    leaves = b"".join(item.leaf_hash for item in stored)
+    tree = TreeEdge()
+    for begin in range(0, len(leaves), 32):
+        tree.append(leaves[begin : begin + 32])
+    assert (await read_edge(bench.rows)).root() == tree.root()
+
+
+async def _until_lost(writer: LogWriter) -> None:
+    with contextlib.suppress(LeaseLostError):
+        await writer.run()
 
 
 async def test_too_many_waiting_records_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
