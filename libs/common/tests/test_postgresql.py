@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,13 +56,6 @@ async def database(url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-@pytest.fixture
-def server() -> Iterator[OwnServer]:
-    """A server of this test alone, to be killed."""
-    with postgres.own_server() as running:
-        yield running
-
-
 async def rows(database: Database) -> int:
     """Count what waits in the outbox."""
     async with database.reading() as connection:
@@ -94,9 +87,9 @@ async def test_migrations_go_up_again_and_down(url: str) -> None:
 
 
 @pytest.mark.fault
-async def test_a_server_that_lost_its_power_is_unavailable_and_comes_back(server: OwnServer) -> None:
+async def test_a_server_that_lost_its_power_is_unavailable_and_comes_back(postgresql: OwnServer) -> None:
     """Killed amid a transaction, every call says UNAVAILABLE; started again, the same object works, with what stood."""
-    url = await asyncio.to_thread(server.new_database)
+    url = await asyncio.to_thread(postgresql.new_database)
     async with open_database(url, MIGRATIONS) as database:
         async with database.transaction() as connection:
             await write(connection, "stands")
@@ -104,7 +97,7 @@ async def test_a_server_that_lost_its_power_is_unavailable_and_comes_back(server
         async def cut_off() -> None:
             async with database.transaction() as connection:
                 await write(connection, "lost")
-                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(postgresql.kill)
 
         with pytest.raises(PlatformError) as caught:
             await cut_off()
@@ -113,21 +106,21 @@ async def test_a_server_that_lost_its_power_is_unavailable_and_comes_back(server
             with pytest.raises(PlatformError) as caught:
                 await attempt
             assert unavailable(caught)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(postgresql.start)
         await database.ping()
         assert await rows(database) == 1
 
 
 @pytest.mark.fault
-async def test_the_outbox_waits_for_the_database(server: OwnServer, nats_backbone: Backbone) -> None:
+async def test_the_outbox_waits_for_the_database(postgresql: OwnServer, nats_backbone: Backbone) -> None:
     """A relay whose database goes away neither ends nor loses anything: it publishes when both are there again."""
-    url = await asyncio.to_thread(server.new_database)
+    url = await asyncio.to_thread(postgresql.new_database)
     async with open_database(url, MIGRATIONS) as database, publishing(nats_backbone, database) as outbox:
-        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(postgresql.kill)
         with pytest.raises(PlatformError):
             async with database.transaction() as connection:
                 await outbox.add(connection, gap("refused"))
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(postgresql.start)
         async with database.transaction() as connection:
             await outbox.add(connection, gap("g1"))
         async with reading_stream(nats_backbone) as published:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from lykta_testing import postgres
 from lykta_testing.clock import ManualClock
 from lykta_testing.platform import Backbone, open_backbone
+from lykta_testing.postgres import OwnServer
 
 
 @pytest.fixture
@@ -27,6 +29,13 @@ async def backbone(tmp_path: Path) -> AsyncIterator[Backbone]:
 async def nats_backbone(tmp_path: Path) -> AsyncIterator[Backbone]:
     """NATS alone, real, empty, of this test alone (40 ms)."""
     async with open_backbone(tmp_path, s3=False) as running:
+        yield running
+
+
+@pytest.fixture
+def postgresql() -> Iterator[OwnServer]:
+    """A PostgreSQL of this test alone, to be killed and started again (2 s)."""
+    with postgres.own_server() as running:
         yield running
 
 

@@ -93,6 +93,10 @@ class Backbone:
             self._databases[name] = postgres.new_database() if postgres.wanted() else f"sqlite+aiosqlite:///{file}"
         return self._databases[name]
 
+    def use_database(self, name: str, url: str) -> None:
+        """Take this URL for the database of a name, instead of making one."""
+        self._databases[name] = url
+
     @property
     def s3_credentials_file(self) -> Path:
         """The S3 user of tests: administrator."""

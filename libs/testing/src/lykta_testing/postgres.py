@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
+import psutil
 
 VARIABLE: Final = "LYKTA_TEST_DATABASE"
 
@@ -59,8 +60,9 @@ class OwnServer:
         self._server.start()
 
     def close(self) -> None:
-        """Stop it and remove its files."""
-        self._server.cleanup()
+        """Stop it, unless it was killed, and remove its files."""
+        with suppress(psutil.NoSuchProcess):
+            self._server.cleanup()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
