@@ -192,6 +192,18 @@ async def test_an_object_is_written_once(backbone: Backbone) -> None:
     assert caught.value.code is Code.NOT_FOUND
 
 
+async def test_of_many_who_write_a_key_at_once_one_does(backbone: Backbone) -> None:
+    """The store itself decides: of writers at the same moment exactly one is told so, and its bytes are there."""
+    buckets = [open_bucket(backbone.s3_settings(), "lykta-footage", sign_payload=signed) for signed in (True, False)]
+    for key in ("a/1", "a/2", "a/3"):
+        payloads = [bytes([writer]) * 2000 for writer in range(8)]
+        wrote = await asyncio.gather(
+            *(buckets[n % 2].put_if_absent(key, payload) for n, payload in enumerate(payloads))
+        )
+        assert sum(wrote) == 1
+        assert await buckets[0].get(key) == payloads[wrote.index(True)]
+
+
 @pytest.mark.timeout(120)
 async def test_a_store_that_is_away_is_unavailable_and_comes_back(backbone: Backbone) -> None:
     """Every call says UNAVAILABLE while the store is down; the same bucket works when it is up again."""
