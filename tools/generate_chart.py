@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from lykta_contracts import permissions, streams
 from lykta_standalone.cluster import table
+from lykta_standalone.environment import PLATFORM_OPERATOR
 from lykta_standalone.registry import SERVICES
 
 from tools import chart_values
@@ -29,6 +30,7 @@ def contract() -> dict[str, Any]:
         "databases": list(table.DATABASES),
         "signingKeys": list(table.KEYS),
         "s3Accounts": list(table.S3_ACTIONS),
+        "demoOperator": PLATFORM_OPERATOR,
         "nats": {
             "users": [_user(user) for user in permissions.all_permissions()],
             "subscriber": _user(permissions.subscriber_permissions("USER", "CONTROLLER")),

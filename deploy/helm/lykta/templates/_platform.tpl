@@ -12,6 +12,11 @@ https://{{ include "lykta.name" (list $ "identity") }}:{{ (include "lykta.contra
 {{- end -}}
 {{- end -}}
 
+{{/* The demo's operator founds its controllers. */}}
+{{- define "lykta.platformOperators" -}}
+{{- concat .Values.identity.platformOperators (ternary (list (include "lykta.contract" $ | fromYaml).demoOperator) list .Values.demo.enabled) | toJson -}}
+{{- end -}}
+
 {{- define "lykta.issuerCaFile" -}}
 {{- if .Values.demo.enabled -}}
 /etc/lykta/tls/ca.crt
