@@ -181,7 +181,7 @@ class Bench:
     signer: Signer
     told: list[tuple[str, CloudEvent, Message]]
     messaging: Messaging
-    serial: int = 0
+    serial: int = 1_795_000_000_000  # as large as the milliseconds that real serials are
 
     @asynccontextmanager
     async def analytics(self) -> AsyncIterator[None]:

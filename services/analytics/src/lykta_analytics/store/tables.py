@@ -38,7 +38,7 @@ ORDERS: Final = Table(
     METADATA,
     Column("controller", String(63), primary_key=True),
     Column("camera", String(63), primary_key=True),
-    Column("serial", Integer, nullable=False),
+    Column("serial", BigInteger, nullable=False),
     Column("envelope", Text, nullable=False),
 )
 

@@ -38,7 +38,7 @@ def upgrade() -> None:
         "mandate_orders",
         sa.Column("controller", sa.String(63), primary_key=True),
         sa.Column("camera", sa.String(63), primary_key=True),
-        sa.Column("serial", sa.Integer, nullable=False),
+        sa.Column("serial", sa.BigInteger, nullable=False),
         sa.Column("envelope", sa.Text, nullable=False),
     )
     op.create_table(
