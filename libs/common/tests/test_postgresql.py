@@ -112,6 +112,25 @@ async def test_a_server_that_lost_its_power_is_unavailable_and_comes_back(postgr
 
 
 @pytest.mark.fault
+async def test_a_start_waits_for_a_server_that_comes_later(
+    postgresql: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is started before its database waits for it; after a bounded time it says who does not answer."""
+    url = await asyncio.to_thread(postgresql.new_database)
+    await asyncio.to_thread(postgresql.kill)
+    with monkeypatch.context() as patched:
+        patched.setattr(database_module, "START_SECONDS", 0.0)
+        with pytest.raises(PlatformError) as caught:
+            async with open_database(url, MIGRATIONS):
+                pass
+        assert unavailable(caught)
+    async with AsyncExitStack() as stack:
+        opening = asyncio.create_task(stack.enter_async_context(open_database(url, MIGRATIONS)))
+        await asyncio.to_thread(postgresql.start)
+        await (await opening).ping()
+
+
+@pytest.mark.fault
 async def test_the_outbox_waits_for_the_database(postgresql: OwnServer, nats_backbone: Backbone) -> None:
     """A relay whose database goes away neither ends nor loses anything: it publishes when both are there again."""
     url = await asyncio.to_thread(postgresql.new_database)

@@ -16,7 +16,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from lykta_common.backoff import Backoff
 from lykta_common.errors import Code, PlatformError, unavailable
+from lykta_common.logging import get_logger
+
+log = get_logger(__name__)
 
 BUSY_MS: Final = 5000
 """How long SQLite waits for another writer, milliseconds."""
@@ -24,6 +28,8 @@ CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 60.0
 """After this a server is taken for gone: a machine that lost its power sends no word of it."""
 POOL_SECONDS: Final = 10.0
+START_SECONDS: Final = 90.0
+"""How long a start waits for a server: where everything is started at once, the database is not the first to serve."""
 _PASSING: Final = ("08", "40", "53", "57P")
 """Classes of SQLSTATE that the same transaction may not meet again: connection, conflict, resources, shutdown."""
 _REFUSING: Final = ("28", "3D")
@@ -61,8 +67,9 @@ async def open_database(url: str, migrations: Path) -> AsyncIterator[Database]:
     """Open the database for the block, migrated to the newest revision of the Alembic folder `migrations`.
 
     The folder's `env.py` is two lines: `from lykta_common.database import run_migrations` and `run_migrations()`.
+    Waits START_SECONDS for a server that is away; one that refuses is told at once.
     """
-    await asyncio.to_thread(migrate, url, migrations)
+    await _migrated(url, migrations)
     if url.startswith("sqlite"):
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -74,6 +81,21 @@ async def open_database(url: str, migrations: Path) -> AsyncIterator[Database]:
         yield Database(engine)
     finally:
         await engine.dispose()
+
+
+async def _migrated(url: str, migrations: Path) -> None:
+    loop, backoff = asyncio.get_running_loop(), Backoff(first=0.5, most=2.0)
+    end = loop.time() + START_SECONDS
+    while True:
+        try:
+            await asyncio.to_thread(migrate, url, migrations)
+        except PlatformError as error:
+            if error.message != unavailable("the database").message or loop.time() > end:
+                raise
+            log.info("database_waited_for", host=make_url(url).host)
+        else:
+            return
+        await asyncio.sleep(backoff.next())
 
 
 @asynccontextmanager
