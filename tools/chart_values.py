@@ -130,10 +130,10 @@ def _inferred(key: Key) -> dict[str, Any]:
     raise ValueError(f"{key.name}: say its type with {MARK}")
 
 
-def readme(keys: tuple[Key, ...]) -> str:
-    """Return the chart's reference page."""
+def readme(keys: tuple[Key, ...], before: str = "") -> str:
+    """Return the chart's reference page: its header, what comes before the values, and every value."""
     rows = "\n".join(_row(key) for key in leaves(keys))
-    return f"{HEADER.read_text()}\n| key | default | what it is |\n|---|---|---|\n{rows}\n"
+    return f"{HEADER.read_text()}\n{before}\n| key | default | what it is |\n|---|---|---|\n{rows}\n"
 
 
 def leaves(keys: tuple[Key, ...]) -> list[Key]:

@@ -54,6 +54,38 @@ def _user(user: permissions.UserPermissions) -> dict[str, Any]:
     return {"user": user.user, "publish": list(user.publish), "subscribe": list(user.subscribe)}
 
 
+def external_servers() -> str:
+    """What servers that others run must have, as the chart's page says it."""
+    buckets = {"footage": "objectStore.buckets.footage", "audit": "objectStore.buckets.audit"}
+    policies = [
+        f"| `{account}.json` | `{buckets[role]}` | {', '.join(f'`{action}`' for action in (*bucket, *objects))} |"
+        for account, (role, bucket, objects) in table.S3_ACTIONS.items()
+    ]
+    users = ", ".join(f"`{user.user}`" for user in permissions.all_permissions())
+    return "\n".join(
+        (
+            "## External servers",
+            "",
+            f"**NATS** with JetStream, and a certificate from the same CA; users {users}.",
+            "`nats.external.existingSecret` holds a password under each of these names. Their permissions, to copy:",
+            "`helm template lykta . --values ci/evaluation-values.yaml --show-only templates/nats.yaml`.",
+            "",
+            "**S3** with conditional PUT, and object lock on the audit bucket. `objectStore.external.existingSecret` holds a",
+            "file for each account, and `bootstrap.json` for one that may make buckets:",
+            "",
+            "| file | bucket | may |",
+            "|---|---|---|",
+            *policies,
+            "",
+            f"**PostgreSQL** 15 or newer, a database each for {', '.join(f'`{name}`' for name in table.DATABASES)}.",
+            "`database.external.existingSecret` holds a URL under each of these names.",
+            "",
+            "## Values",
+            "",
+        )
+    )
+
+
 def outputs() -> dict[Path, str]:
     """Every generated file of the chart with its text."""
     values = (CHART / "values.yaml").read_text()
@@ -61,7 +93,7 @@ def outputs() -> dict[Path, str]:
     return {
         CHART / "files" / "contract.yaml": NOTICE + yaml.safe_dump(contract(), sort_keys=False, width=118),
         CHART / "values.schema.json": json.dumps(chart_values.schema(keys), indent=1) + "\n",
-        CHART / "README.md": chart_values.readme(keys),
+        CHART / "README.md": chart_values.readme(keys, external_servers()),
     }
 
 

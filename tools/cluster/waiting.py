@@ -10,6 +10,8 @@ from tools.cluster.programs import Cluster, ClusterError, Objects
 
 PAUSE_S = 2.0
 LOG_LINES = 15
+RESTARTS = 4
+"""A container that was started so often does not come up by itself."""
 WORKLOADS = "deployments,statefulsets,jobs"
 Say = Callable[[str], None]
 
@@ -30,6 +32,16 @@ def failed(objects: Objects) -> list[str]:
         item["metadata"]["name"]
         for item in objects
         if item["kind"] == "Job" and any(_is_true(c, "Failed") for c in item["status"].get("conditions", []))
+    ]
+
+
+def crashing(pods: Objects) -> list[str]:
+    """Pods with a container that ends again and again."""
+    return [
+        pod["metadata"]["name"]
+        for pod in pods
+        for container in pod["status"].get("containerStatuses", [])
+        if container["restartCount"] >= RESTARTS and not container["ready"]
     ]
 
 
@@ -58,7 +70,7 @@ def wait_until_ready(cluster: Cluster, namespace: str, release: str, seconds: fl
         if (line := f"waiting for {', '.join(waiting)}") != said:
             said = line
             say(f"{time.monotonic() - started:>4.0f} s {line}")
-        given_up = failed(objects)
+        given_up = failed(objects) + crashing(cluster.objects(namespace, "pods", instance(release)))
         if given_up or time.monotonic() - started > seconds:
             why = f"gave up: {', '.join(given_up)}" if given_up else f"not ready after {seconds:.0f} s"
             raise ClusterError(f"{why}\n{diagnosis(cluster, namespace, release)}")
@@ -107,11 +119,14 @@ def _events(cluster: Cluster, namespace: str, pod: str) -> list[str]:
 
 
 def _log(cluster: Cluster, namespace: str, pod: str) -> list[str]:
-    try:
-        found = cluster.kubectl("-n", namespace, "logs", pod, f"--tail={LOG_LINES}")
-    except ClusterError:
-        return []
-    return [f"    {line[:600]}" for line in found.splitlines()]
+    """The end of a pod's log: of the container that ended last, where one did."""
+    for more in (["--previous"], []):
+        try:
+            found = cluster.kubectl("-n", namespace, "logs", pod, f"--tail={LOG_LINES}", *more)
+        except ClusterError:
+            continue
+        return [f"    {line[:600]}" for line in found.splitlines()]
+    return []
 
 
 def _is_true(condition: dict[str, Any], kind: str) -> bool:

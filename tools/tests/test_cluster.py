@@ -12,7 +12,7 @@ from tools.cluster.__main__ import main
 from tools.cluster.delivery import imprint, loader_of
 from tools.cluster.installation import registry_settings
 from tools.cluster.programs import ClusterError, open_cluster
-from tools.cluster.waiting import failed, unfinished
+from tools.cluster.waiting import crashing, failed, unfinished
 
 
 def workload(kind: str = "Deployment", **status: Any) -> dict[str, Any]:
@@ -101,6 +101,14 @@ def test_a_job_that_gave_up_is_told() -> None:
     """A failed job is reported by name instead of being waited for."""
     gone = workload("Job", conditions=[{"type": "Failed", "status": "True"}])
     assert failed([gone, workload("Job", succeeded=1)]) == ["x"]
+
+
+@pytest.mark.parametrize(("restarts", "ready", "told"), [(4, False, True), (4, True, False), (1, False, False)])
+def test_a_pod_that_does_not_come_up_is_told(restarts: int, ready: bool, told: bool) -> None:
+    """A container that ends again and again ends the waiting; one that found its way, or just stumbled, does not."""
+    container = {"restartCount": restarts, "ready": ready}
+    pod = {"metadata": {"name": "x"}, "status": {"containerStatuses": [container]}}
+    assert (crashing([pod]) == ["x"]) is told
 
 
 def test_no_cluster_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
