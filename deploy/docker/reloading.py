@@ -16,16 +16,20 @@ LOOK_S = 0.5
 def lay_out() -> None:
     """Put our installed sources there once, because only files that change are synced and a package must be whole.
 
-    Without compiled files: those of the image are taken unchecked, and would hide every change.
+    What was synced before stays. Without compiled files: the image's are taken unchecked, and would hide every change.
     """
-    if LIVE.exists():
+    if (LIVE / ".whole").exists():
         return
-    half = LIVE.with_name(f"{LIVE.name}.{os.getpid()}")
-    half.mkdir(parents=True)
-    for installed in Path(INTERPRETER).parent.parent.glob("lib/python3*/site-packages/lykta*"):
-        if installed.is_dir():
-            shutil.copytree(installed, half / installed.name, ignore=shutil.ignore_patterns("__pycache__"))
-    half.rename(LIVE)
+    for installed in Path(INTERPRETER).parent.parent.glob("lib/python3*/site-packages/lykta*/"):
+        hidden = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(installed, LIVE / installed.name, ignore=hidden, copy_function=add, dirs_exist_ok=True)
+    (LIVE / ".whole").touch()
+
+
+def add(source: str, target: str) -> None:
+    """Copy a file where there is none."""
+    if not os.path.exists(target):
+        shutil.copy2(source, target)
 
 
 def state() -> int:

@@ -106,14 +106,12 @@ def test_a_program_that_ends_ends_its_parent(tmp_path: Path) -> None:
         pod.end()
 
 
-def test_a_container_that_starts_again_keeps_what_was_synced(tmp_path: Path) -> None:
-    """The scratch volume outlives the container: the next start runs the synced sources at once."""
-    live = tmp_path / "tmp" / "live" / "lykta_toy"
-    live.mkdir(parents=True)
-    (live / "__init__.py").touch()
-    (live / "words.py").write_text("WORD = 'synced'\n")
-    (live / "__main__.py").write_text(PROGRAM)
-    (live.parent / ".changed").touch()
+def test_a_start_keeps_what_was_synced_and_adds_the_rest(tmp_path: Path) -> None:
+    """The scratch volume outlives the container, and a sync may come first: the start runs it in a whole package."""
+    synced = tmp_path / "tmp" / "live" / "lykta_toy"
+    synced.mkdir(parents=True)
+    (synced / "words.py").write_text("WORD = 'synced'\n")
+    (synced.parent / ".changed").touch()
     pod = Pod(tmp_path, PROGRAM)
     try:
         assert pod.line() == "synced"
@@ -121,3 +119,13 @@ def test_a_container_that_starts_again_keeps_what_was_synced(tmp_path: Path) -> 
         assert pod.process.wait(20) == 0
     finally:
         pod.end()
+
+
+def test_what_was_deleted_stays_away(pod: Pod) -> None:
+    """A module that a sync took away is not brought back by the next start of the program."""
+    assert pod.line() == "installed"
+    (pod.live / "lykta_toy" / "words.py").unlink()
+    without = PROGRAM.replace("from lykta_toy import words", "").replace("words.WORD", "'without'")
+    pod.sync(__main__=without)
+    assert [pod.line() for _ in range(3)] == ["sources changed: starting again", "ended in order", "without"]
+    assert not (pod.live / "lykta_toy" / "words.py").exists()
