@@ -13,7 +13,7 @@ from tests.cluster.harness import Town
         ("surplus=1", "surplus"),
         ("ingest.storage.size=20GB", "size"),
         ("nats.external.enabled=true", "nats.external.url"),
-        ("objectStore.external.enabled=true", "objectStore.external.endpoint"),
+        ("objectStore.external.enabled=true", "objectStore.external."),
         ("database.external.enabled=true", "database.external.existingSecret"),
         ("ingest.cameras.credentialsSecret=nowhere", "ingest.cameras.credentialsSecret names the Secret nowhere"),
     ],

@@ -33,7 +33,7 @@ def test_cameras_move_from_a_drained_node(town: Town, two_recorders: dict[str, s
     """The cameras of a drained node go to the other recorder, and the time between is recorded or explained."""
     assert len(set(two_recorders.values())) == 2, two_recorders
     start = now()
-    eventually(lambda: len(coverage(town, start, now())) == 2, 60, "both cameras are scheduled")
+    eventually(lambda: now() > start and len(coverage(town, start, now())) == 2, 60, "both cameras are scheduled")
     leaving = two_recorders[town.name("ingest-1")]
     town.cluster.kubectl("cordon", leaving)
     pod = town.name("ingest-1")
@@ -47,6 +47,8 @@ def test_cameras_move_from_a_drained_node(town: Town, two_recorders: dict[str, s
     moved = now()
 
     def recorded() -> bool:
+        if now() <= moved:
+            return False
         found = coverage(town, moved, now())
         return len(found) == 2 and all(milliseconds(camera, "recordedMs") > 10_000 for camera in found.values())
 

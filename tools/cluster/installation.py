@@ -67,7 +67,7 @@ def uninstall(cluster: Cluster, wanted: Installation, seconds: float = HELM_S) -
     """Take a release away and wait until its pods are gone; volumes stay. Raises ClusterError."""
     cluster.helm(
         "uninstall", wanted.release, "--namespace", wanted.namespace, "--ignore-not-found", "--wait",
-        "--timeout", f"{seconds:.0f}s", seconds=seconds + 60,
+        "--cascade", "foreground", "--timeout", f"{seconds:.0f}s", seconds=seconds + 60,
     )  # fmt: skip
 
 
