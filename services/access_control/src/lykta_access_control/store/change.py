@@ -46,8 +46,13 @@ class Change:
         await self.outbox.add(self.connection, event)
 
     async def audit(self, record: AuditRecord) -> None:
-        """Have the step logged; the entry id makes it one entry however often it is delivered."""
-        await self.state(AuditObserved(record=record), f"audit.observed/{record.entry_id}")
+        """Have the step logged; the entry id makes it one entry however often it is delivered.
+
+        The instant is in the id: over a database restored older, what is decided again is another entry of the log.
+        """
+        entry_id = f"{record.entry_id}/{to_ms(record.occurred_at)}"
+        named = record.model_copy(update={"entry_id": entry_id})
+        await self.state(AuditObserved(record=named), f"audit.observed/{entry_id}")
 
 
 @dataclass(frozen=True)
