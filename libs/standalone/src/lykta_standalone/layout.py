@@ -11,7 +11,7 @@ from typing import Final
 
 from lykta_common.errors import Code, PlatformError, invalid
 
-from lykta_standalone.ports import free_ports, is_free
+from lykta_standalone.ports import free_ports, is_free, promise
 
 STATE_VARIABLE: Final = "LYKTA_STATE"
 DEFAULT_STATE: Final = Path(".state")
@@ -136,6 +136,7 @@ def choose_ports(layout: Layout, wanted: dict[str, int]) -> dict[str, int]:
                 raise invalid(f"port {candidate}, at which this state's cameras are known, is taken; free it")
             candidate = 0
         ports[name] = candidate or next(fresh)
+    promise(ports.values())
     layout.ports_file.write_text(json.dumps(ports, indent=1) + "\n")
     return ports
 

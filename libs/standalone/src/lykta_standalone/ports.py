@@ -2,6 +2,8 @@
 
 import random
 import socket
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,8 @@ LOWEST: Final = 12_000
 _EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUAL_EPHEMERAL: Final = 32_768
 _TRIES: Final = 2_000
+_PROMISED: Final[deque[int]] = deque(maxlen=256)
+"""Ports chosen in this process of late: a server that does not listen yet must not lose its port to another."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -22,11 +26,17 @@ def free_ports(count: int) -> list[int]:
     highest = max(_first_ephemeral(), LOWEST + 1_000)
     for _ in range(_TRIES):
         port = random.randrange(LOWEST, highest)  # noqa: S311 - spreads platforms over the range, guards nothing
-        if port not in found and is_free(port):
+        if port not in found and port not in _PROMISED and is_free(port):
             found.append(port)
         if len(found) == count:
+            promise(found)
             return found
     raise OSError(f"no {count} free ports between {LOWEST} and {highest} on loopback")
+
+
+def promise(ports: Iterable[int]) -> None:
+    """Give none of these ports to anyone else for a while."""
+    _PROMISED.extend(ports)
 
 
 def is_free(port: int) -> bool:
