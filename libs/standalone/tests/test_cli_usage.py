@@ -21,6 +21,7 @@ def _commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
+WITHOUT_PERSON = [("up",), ("demo",), ("backup",), ("restore",), ("receipts",), ("decisions",), ("drill",)]
 COMMANDS = _commands(typer.main.get_command(application))
 
 
@@ -33,7 +34,7 @@ def test_every_command_explains_itself_with_an_example(path: tuple[str, ...]) ->
     assert f"lykta {' '.join(path)}" in result.output
 
 
-@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in (("up",), ("demo",))], ids=" ".join)
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in WITHOUT_PERSON], ids=" ".join)
 def test_every_operator_command_takes_the_common_options(path: tuple[str, ...]) -> None:
     """A person, a state directory and JSON can be chosen everywhere."""
     output = RUNNER.invoke(application, [*path, "--help"]).output
@@ -65,9 +66,11 @@ def test_only_what_may_work_later_is_unavailable() -> None:
     assert code_of(PlatformError(Code.NOT_FOUND, "NOT_FOUND", "x")) == REFUSED
 
 
-def test_the_story_has_a_promise_for_each_step() -> None:
-    """Every step of `lykta demo` has its promise as its docstring."""
-    from lykta_standalone.demo.story import STEPS
+def test_the_stories_have_a_promise_for_each_step() -> None:
+    """Every step of `lykta demo` and `lykta drill` has its promise as its docstring."""
+    from lykta_standalone.demo.story import STEPS as DEMO
+    from lykta_standalone.drill.story import STEPS as DRILL
 
-    assert len({step for _, step in STEPS}) == len(STEPS)
-    assert all(inspect.getdoc(step) for _, step in STEPS)
+    for steps in (DEMO, DRILL):
+        assert len({step for _, step in steps}) == len(steps)
+        assert all(inspect.getdoc(step) for _, step in steps)

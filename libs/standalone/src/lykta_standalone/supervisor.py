@@ -260,7 +260,7 @@ async def open_supervisor(options: UpOptions, say: Say) -> AsyncIterator[Supervi
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(layout))
         supervisor = Supervisor(options, layout, say)
-        stack.enter_context(_logging_to(layout.log / "supervisor.log"))
+        stack.enter_context(logging_to(layout.log / "supervisor.log"))
         await supervisor.prepare()
         async with asyncio.TaskGroup() as tasks:
             try:
@@ -283,7 +283,7 @@ async def ephemeral_directory() -> AsyncIterator[Path]:
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path) -> Iterator[None]:
     """Send what libraries in this process have to say to a log file, not across the person's screen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)

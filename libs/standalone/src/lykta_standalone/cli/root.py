@@ -4,6 +4,7 @@ import typer
 
 from lykta_standalone.cli import (
     audit,
+    backup,
     camera,
     case,
     controller,
@@ -30,8 +31,8 @@ application = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 for noun in (
-    up, demo, login, platform, controller, place, member, camera, mandate, case, grant, footage, incidents, coverage,
-    audit, retention,
+    up, demo, backup, login, platform, controller, place, member, camera, mandate, case, grant, footage, incidents,
+    coverage, audit, retention,
 ):  # fmt: skip
     noun.register(application)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from lykta_common.errors import PlatformError
 from rich.console import Console
@@ -19,6 +19,7 @@ from lykta_standalone.demo.stage import BrokenPromiseError, Stage
 from lykta_standalone.supervisor import UpOptions
 from lykta_standalone.up import running_platform
 
+SubjectT = TypeVar("SubjectT")
 Step = Callable[[Stage], Awaitable[str]]
 
 STEP_SECONDS: Final = 90.0
@@ -86,7 +87,7 @@ async def tell(cache_dir: Path, keep: Path | None) -> Outcome:
         tool = await stack.enter_async_context(connected(supervisor.platform_file(), "test-tool"))
         stage = Stage(supervisor.platform_file(), people, tool, work)
         for number, (title, step) in enumerate(STEPS, 1):
-            if not await _take(console, stage, number, title, step):
+            if not await take(console, stage, number, title, step):
                 if not keep:
                     console.print("   run it with --keep DIR to look at logs and state afterwards", style="dim")
                 break
@@ -97,11 +98,14 @@ async def tell(cache_dir: Path, keep: Path | None) -> Outcome:
     return Outcome(held, len(STEPS), seconds)
 
 
-async def _take(console: Console, stage: Stage, number: int, title: str, step: Step) -> bool:
+async def take(
+    console: Console, subject: SubjectT, number: int, title: str, step: Callable[[SubjectT], Awaitable[str]]
+) -> bool:
+    """Do one step, print what it proved or what did not hold, and say whether it held."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(STEP_SECONDS):
-            proved = await step(stage)
+            proved = await step(subject)
     except (BrokenPromiseError, PlatformError, TimeoutError) as error:
         console.print(f"[red]✘[/red] {number:>2}. [bold]{title}[/bold]", highlight=False)
         console.print(f"       {str(error) or f'not within {STEP_SECONDS:.0f} s'}", highlight=False, markup=False)

@@ -1,0 +1,56 @@
+"""Tells the drill: runs its steps in order on platforms of its own, and says what each proved."""
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from lykta_standalone.demo.story import Outcome, StoryDisplay, take
+from lykta_standalone.drill import after, before
+from lykta_standalone.drill.stage import Drill
+
+Step = Callable[[Drill], Awaitable[str]]
+
+STEPS: Final[tuple[tuple[str, Step], ...]] = (
+    ("recorded, and a clip fetched", before.recorded),
+    ("retention deletes an hour", before.deleted_before),
+    ("backed up while it records", before.backed_up),
+    ("life goes on: more footage, another hour deleted", before.went_on),
+    ("the buckets are mirrored once more", before.mirrored),
+    ("disaster: everything is lost", after.lost),
+    ("restored; what was deleted since is deleted again", after.brought_back),
+    ("decided again, before any camera runs", after.decided_again),
+    ("recording goes on where a decision allows it", after.goes_on),
+    ("footage from before is read, bit for bit", after.identical),
+    ("what cannot be read is exactly what was deleted", after.exactly_that),
+    ("the log verifies offline and continues", after.log_continues),
+)
+
+
+async def tell(cache_dir: Path, keep: Path | None) -> Outcome:
+    """Run the whole drill; raises PlatformError when the first platform does not start."""
+    console = Console(soft_wrap=True)
+    began, held = time.monotonic(), 0
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with AsyncExitStack() as stack:
+        work = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lykta-drill-")))
+        drill = Drill(work, cache_dir, StoryDisplay(console))
+        stack.push_async_callback(drill.stop)
+        for number, (title, step) in enumerate(STEPS, 1):
+            if not await take(console, drill, number, title, step):
+                if not keep:
+                    console.print("   run it with --keep DIR to look at logs and states afterwards", style="dim")
+                break
+            held += 1
+    seconds = time.monotonic() - began
+    mark = "[green]✔[/green]" if held == len(STEPS) else "[red]✘[/red]"
+    console.print(f"\n{mark} {held} of {len(STEPS)} steps held, in {seconds:.0f} s", highlight=False)
+    return Outcome(held, len(STEPS), seconds)
