@@ -303,6 +303,23 @@ async def test_two_relays_publish_what_two_writers_state_once_and_in_order(url: 
     assert len(found) == 240
 
 
+async def test_more_facts_than_32_bits_can_count_go_on_in_order(database: Database, nats_backbone: Backbone) -> None:
+    """After two thousand million facts the next ones are numbered, published and deleted like the first."""
+    async with database.transaction() as connection:
+        await connection.execute(text("ALTER SEQUENCE outbox_sequence_seq RESTART WITH 2147483647"))
+    names = ["g1", "g2", "g3"]
+    async with publishing(nats_backbone, database) as outbox, reading_stream(nats_backbone) as published:
+        for name in names:
+            async with database.transaction() as connection:
+                await outbox.add(connection, gap(name))
+
+        async def empty() -> bool:
+            return await rows(database) == 0
+
+        await eventually(empty, what="an empty outbox")
+        assert await published() == names
+
+
 async def test_a_fact_that_is_committed_late_is_not_passed_over(database: Database, nats_backbone: Backbone) -> None:
     """A transaction that began first and ends last is published too, though later rows are long gone."""
     async with publishing(nats_backbone, database) as outbox, reading_stream(nats_backbone) as published:

@@ -5,7 +5,7 @@ from typing import Final
 
 from lykta_contracts.events import CloudEvent
 from prometheus_client import Gauge
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, delete, func, select
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,7 +27,8 @@ def outbox_table(metadata: MetaData) -> Table:
     return Table(
         "outbox",
         metadata,
-        Column("sequence", Integer, primary_key=True, autoincrement=True),
+        # Every fact takes a number: 32 bits are used up within months. SQLite counts in 64 bits under this name only.
+        Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("event_id", String(250), nullable=False, unique=True),
         Column("event", LargeBinary, nullable=False),
     )

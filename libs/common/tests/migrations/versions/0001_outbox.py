@@ -11,7 +11,7 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "outbox",
-        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("event_id", sa.String(250), nullable=False, unique=True),
         sa.Column("event", sa.LargeBinary, nullable=False),
     )

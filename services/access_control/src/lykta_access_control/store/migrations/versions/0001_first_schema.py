@@ -45,7 +45,7 @@ def _ways() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("sequence", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), autoincrement=True, nullable=False),
         sa.Column("event_id", sa.String(length=250), nullable=False),
         sa.Column("event", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("sequence"),

@@ -182,7 +182,7 @@ def _create_mandates() -> None:
 def _create_outbox() -> None:
     op.create_table(
         "outbox",
-        Column("sequence", Integer(), primary_key=True, autoincrement=True),
+        Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("event_id", String(250), nullable=False, unique=True),
         Column("event", LargeBinary(), nullable=False),
     )
