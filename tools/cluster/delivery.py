@@ -55,9 +55,20 @@ def _saved(engine: str, say: Say) -> list[Path]:
     edition = catalogue.edition()
     references = [edition.reference(name) for name in catalogue.NAMES]
     path = FOLDER / f"{engine}.tar"
-    say(f"images: writing an archive from the store of {engine} …")
-    engines.save(engine, references, path)
+    note, content = path.with_suffix(".json"), _identities(engine, references)
+    if not content or not path.exists() or not note.exists() or note.read_text() != content:
+        say(f"images: writing an archive from the store of {engine} …")
+        note.unlink(missing_ok=True)
+        engines.save(engine, references, path)
+        note.write_text(content)
     return sorted(FOLDER.glob(f"{path.name}-*.tar")) if engine == "buildah" else [path]
+
+
+def _identities(engine: str, references: list[str]) -> str:
+    """The ids of images in an engine's store; nothing where it does not tell."""
+    command = [engine, "image", "inspect", "--format", "{{.Id}}", *references]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_S, check=False)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def load(command: list[str], paths: list[Path], say: Say) -> None:
