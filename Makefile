@@ -6,7 +6,7 @@ PY := $(BIN)/python
 SRC := $(wildcard libs/*/src) $(wildcard services/*/src)
 CHECK_FLAG := $(if $(CHECK),--check,)
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo test lint format types proto schemas docs chart lock images bench clean
+.PHONY: help install install-dev run demo test lint format types proto schemas docs chart lock images up down test-cluster drill bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,18 @@ lock: install-dev ## requirements*.lock from pyproject.toml (CHECK=1 compares on
 
 images: install-dev ## every container image, with docker, podman, buildah or none of them (ARGS="--only audit", "--list")
 	@exec $(PY) -m tools.images $(ARGS)
+
+up: install-dev ## the evaluation on the cluster that KUBECONFIG names: images, chart, all ready (ARGS="--help")
+	@exec $(PY) -m tools.cluster up $(ARGS)
+
+down: install-dev ## take it away again; its volumes stay (ARGS="--volumes" deletes them)
+	@exec $(PY) -m tools.cluster down $(ARGS)
+
+test-cluster: install-dev ## tests/cluster on the cluster that KUBECONFIG names, in a namespace of their own
+	@exec $(PY) -m tools.cluster test $(ARGS)
+
+drill: install ## the disaster drill: back up, lose everything, restore, prove what is back and what must not be
+	@exec $(BIN)/lykta drill $(ARGS)
 
 bench: install-dev ## the benchmarks of bench/ beside their peers (BENCH=p01_record runs one; ARGS="--short" is quick)
 	@set -e; for name in $(or $(BENCH),$(basename $(notdir $(wildcard bench/p*.py)))); do \
