@@ -11,7 +11,8 @@ from lykta.audit.v1 import log_service_pb2 as log_pb
 from lykta.audit.v1 import log_service_pb2_grpc as log_grpc
 from lykta_common.errors import Code, PlatformError
 from lykta_standalone.backup import restoring
-from lykta_standalone.backup.objects import CHECKPOINT
+from lykta_standalone.backup.manifest import check_files, read_manifest
+from lykta_standalone.backup.objects import CHECKPOINT, Buckets
 from lykta_standalone.backup.records import describe
 from lykta_standalone.backup.restoring import Newer, restore
 from lykta_standalone.backup.rows import DATABASE, log_size
@@ -38,6 +39,11 @@ class Silence:
 
 def silently(line: str) -> None:
     """Take a line."""
+
+
+def power_cut(*_: object) -> None:
+    """Stand in for a step at which everything ends."""
+    raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", "power cut")
 
 
 def hidden(directory: Path) -> list[Path]:
@@ -93,6 +99,13 @@ async def test_what_is_restored_goes_on_where_the_log_ended(tmp_path: Path, monk
         manifest = await back_up(Layout(tmp_path / "old"), backup, silently, objects_only=True)
         assert first <= manifest.log_before < second <= manifest.log_size
         checkpoint = (backup / "log" / CHECKPOINT).read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(Buckets, "mirror_log", power_cut)
+            with pytest.raises(PlatformError, match="power cut"):
+                await back_up(Layout(tmp_path / "old"), backup, silently)
+        before = read_manifest(backup)
+        assert before.generation == manifest.generation, "an interrupted backup leaves the one before"
+        assert check_files(backup, before) > 0
         await decide(connection, "bron")
     async with running(tmp_path / "old"):
         pass
@@ -114,10 +127,6 @@ async def test_what_is_restored_goes_on_where_the_log_ended(tmp_path: Path, monk
         await restore(backup, Layout(tmp_path / "full"), silently)
     assert caught.value.code is Code.FAILED_PRECONDITION
     with monkeypatch.context() as patch:
-
-        def power_cut(staging: Path, root: Path) -> None:
-            raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", "power cut")
-
         patch.setattr(restoring, "_move", power_cut)
         with pytest.raises(PlatformError, match="power cut"):
             await restore(backup, new, silently)

@@ -31,6 +31,7 @@ from lykta_standalone.backup.messages import positions, publish_again, read_mess
 from lykta_standalone.backup.objects import Buckets
 from lykta_standalone.backup.records import Record, decisions_since, describe, receipts
 from lykta_standalone.backup.rows import copy_database, log_size, require_known, revision_of
+from lykta_standalone.backup.taking import without_spool
 from lykta_standalone.bootstrap import AUDIT_BUCKET, FOOTAGE_BUCKET
 from lykta_standalone.layout import Layout
 from lykta_standalone.servers import nats_url
@@ -128,6 +129,14 @@ def test_a_database_is_copied_as_of_one_moment_while_it_is_written(tmp_path: Pat
     assert [path.name for path in copy.parent.iterdir()] == ["rows.db"]
     assert copy.stat().st_mode & 0o077 == 0
     assert (log_size(copy), log_size(tmp_path / "none.db"), revision_of(copy)) == (3, 0, "")
+
+
+def test_only_the_spool_is_left_out_beside_newer_objects() -> None:
+    """Keys, databases and messages are taken in any case."""
+    stored = Stored(size_bytes=1, sha256="")
+    kept = ("secrets/a", "services/storage/rows.db", "in-flight.jsonl")
+    files = dict.fromkeys((*kept, "services/ingest/spool/00001.journal"), stored)
+    assert tuple(without_spool(files)) == kept
 
 
 def test_a_backup_of_a_newer_release_is_refused() -> None:

@@ -87,6 +87,13 @@ async def save_in_flight(layout: Layout, url: str, since: dict[str, int], file: 
     return len(lines)
 
 
+async def dead_letters(layout: Layout, url: str) -> int:
+    """Count the messages that could not be taken in."""
+    async with connected(layout, url, BOOTSTRAP_USER) as client:
+        state = (await client.jetstream(timeout=DEADLINE_SECONDS).stream_info(DEADLETTER.name)).state
+    return int(state.messages)
+
+
 async def publish_again(layout: Layout, url: str, lines: list[dict[str, Any]]) -> int:
     """State each fact again, as a service that may state it; consumers know what they have by its id."""
     by_user: dict[str, list[dict[str, Any]]] = {}

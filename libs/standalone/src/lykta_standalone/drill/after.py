@@ -8,6 +8,7 @@ from lykta.ingest.v1 import session_service_pb2 as sessions
 from lykta.ingest.v1 import session_service_pb2_grpc as sessions_grpc
 from lykta.storage.v1 import playback_service_pb2 as playback_pb2
 
+from lykta_standalone.backup.messages import dead_letters
 from lykta_standalone.backup.records import describe, verified_records
 from lykta_standalone.backup.restoring import RESTORED, Newer, restore
 from lykta_standalone.demo.stage import CAMERA, CONTROLLER, BrokenPromiseError, require, run_offline, until
@@ -109,19 +110,23 @@ async def log_continues(drill: Drill) -> str:
     """The log verifies offline and extends the checkpoint from before the disaster; each receipt is in it once."""
     if drill.checkpoint is None:
         raise BrokenPromiseError("an earlier step kept no checkpoint")
-    folder, vkey = drill.work / "log", drill.now.platform.audit_verifier_key
+    folder, vkey, again = drill.work / "log", drill.now.platform.audit_verifier_key, _after(drill).mandate_id
 
     async def told() -> list[str]:
         await asyncio.to_thread(shutil.rmtree, folder, True)
         await download_log(drill.now.platform, folder, lambda done, total: None)
-        actions = [record.fields["action"] for record in verified_records(folder, vkey)]
-        return actions if RESTORED in actions else []
+        records = verified_records(folder, vkey)
+        ended = [one for one in records if one.fields["action"] == "mandate.end" and again in one.fields["object"]]
+        actions = [one.fields["action"] for one in records]
+        return actions if RESTORED in actions and len(ended) == 2 else []
 
-    actions = await until(told, 20, "the restore itself is in the log")
+    actions = await until(told, 20, "the restore, and the decision that was made again, are in the log")
     code, output = await run_offline(
         "lykta_verify", "log", str(folder), "--vkey", vkey, "--since", str(drill.checkpoint)
     )
     require(code == 0 and "extends the earlier checkpoint" in output, f"the log continues: {output}")
+    dead = await dead_letters(drill.layout, drill.now.platform.nats_url)
+    require(dead == 0, f"no message found nobody who could take it in: {dead} dead letters")
     require(actions.count("footage.hour.deleted") == len(drill.doomed), "one receipt for each deletion, no second one")
     earlier = int(drill.checkpoint.read_text().splitlines()[1])
     return f"{len(actions)} entries extend the {earlier} of before the disaster; the restore is one of them"
