@@ -172,8 +172,12 @@ def test_every_component_has_a_budget_and_is_spread(objects: Objects) -> None:
         budget = budgets[name]["spec"]
         assert budget["maxUnavailable"] == 1
         assert budget["selector"]["matchLabels"] == item["spec"]["selector"]["matchLabels"]
-        keys = {c["topologyKey"] for c in item["spec"]["template"]["spec"]["topologySpreadConstraints"]}
-        assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        spec, own = item["spec"]["template"]["spec"], {"matchLabels": budget["selector"]["matchLabels"]}
+        spread = [(c["topologyKey"], c["labelSelector"]) for c in spec["topologySpreadConstraints"]]
+        assert spread == [("kubernetes.io/hostname", own)], "a node without a zone would be left out of a second one"
+        apart = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        terms = [(t["podAffinityTerm"]["topologyKey"], t["podAffinityTerm"]["labelSelector"]) for t in apart]
+        assert terms == [("topology.kubernetes.io/zone", own)]
 
 
 def test_resources_are_asked_for(objects: Objects) -> None:

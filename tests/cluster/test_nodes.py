@@ -27,6 +27,9 @@ def two_recorders(town: Town) -> Iterator[dict[str, str]]:
     finally:
         for node in set(recorders.values()):
             town.cluster.kubectl("uncordon", node)
+        town.settle()  # with two again, so that the second leaves in order
+        town.upgrade()
+        town.settle()
 
 
 def test_cameras_move_from_a_drained_node(town: Town, two_recorders: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.cluster.harness import Town, eventually
 
 SETTLED_S = 75
@@ -28,7 +30,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def test_an_upgrade_loses_no_second_undeclared(town: Town) -> None:
+def test_an_upgrade_loses_no_second_undeclared(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
     """A recorder that is replaced by an upgrade drains, goes on, and what lies between is recorded or explained."""
 
     def recorded_since(start: datetime) -> bool:
@@ -51,7 +53,8 @@ def test_an_upgrade_loses_no_second_undeclared(town: Town) -> None:
     for name, camera in coverage(town, start, end).items():
         scheduled, recorded = milliseconds(camera, "scheduledMs"), milliseconds(camera, "recordedMs")
         explained = milliseconds(camera, "explainedMs")
-        town.say(f"{name}: {scheduled} ms scheduled, {recorded} recorded, {explained} explained")
+        with capsys.disabled():
+            town.say(f"{name}: {scheduled} ms scheduled, {recorded} recorded, {explained} explained")
         assert milliseconds(camera, "unexplainedMs") == 0, camera
         assert milliseconds(camera, "pendingMs") == 0, camera
         assert scheduled == recorded + explained, camera

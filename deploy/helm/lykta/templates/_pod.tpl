@@ -55,14 +55,22 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- if not $spec.restartPolicy }}
 topologySpreadConstraints:
-  {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
-    topologyKey: {{ $key }}
+    topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
         {{- include "lykta.selector" (list $root $.name) | nindent 8 }}
-  {{- end }}
+affinity:
+  # Not a second constraint above: the scheduler spreads by none of them over nodes that lack one's label.
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 50
+        podAffinityTerm:
+          topologyKey: topology.kubernetes.io/zone
+          labelSelector:
+            matchLabels:
+              {{- include "lykta.selector" (list $root $.name) | nindent 14 }}
 {{- end }}
 {{- with $root.Values.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
