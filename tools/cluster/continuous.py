@@ -16,6 +16,7 @@ from typing import TypeVar
 from tools.cluster import delivery
 from tools.cluster.programs import LATE, ROOT, LateError, open_cluster, run_bounded
 from tools.cluster.trial import run_tests, settings_of
+from tools.images import debian, engines
 
 KIT = "LYKTA_CLUSTER_KIT"
 SCRIPTS = ("build", "up", "load", "down")
@@ -82,6 +83,15 @@ def find_kit() -> Kit:
     return Kit(folder)
 
 
+def require_builder() -> None:
+    """Raise NotRunError where images can be made neither with a container engine nor from a Debian root."""
+    try:
+        if not engines.find():
+            debian.check_tools()
+    except debian.MissingToolError as error:
+        raise NotRunError(str(error)) from error
+
+
 def run_ci(kubeconfig: str, context: str, more: Sequence[str], say: Say) -> int:
     """Run tests/cluster wherever it can be; returns 0 with a clear line where there can be no cluster.
 
@@ -89,6 +99,7 @@ def run_ci(kubeconfig: str, context: str, more: Sequence[str], say: Say) -> int:
     """
     try:
         kit = None if kubeconfig else find_kit()
+        require_builder()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         if kit:
             _timed("kit built", kit.build, say)
