@@ -1,5 +1,6 @@
 """A platform without cameras, backed up and restored: while it runs, while it is stopped, interrupted, refused."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,14 @@ from lykta_standalone.backup.records import describe
 from lykta_standalone.backup.restoring import Newer, restore
 from lykta_standalone.backup.rows import DATABASE, log_size
 from lykta_standalone.backup.taking import back_up
+from lykta_standalone.cli import application
 from lykta_standalone.connection import Connection
 from lykta_standalone.layout import Layout
 from lykta_standalone.supervisor import UpOptions
 from lykta_standalone.up import running_platform
 from lykta_testing.platform import eventually
 from lykta_verify.log import verify_log
+from typer.testing import CliRunner
 
 TARGETS = ("access-control", "audit")
 
@@ -39,6 +42,13 @@ class Silence:
 
 def silently(line: str) -> None:
     """Take a line."""
+
+
+async def says(code: int, words: str, *arguments: str) -> None:
+    """Run a command that needs no platform and look at its exit code and words."""
+    result = await asyncio.to_thread(CliRunner().invoke, application, arguments)
+    assert result.exit_code == code, result.output
+    assert words in result.output
 
 
 def power_cut(*_: object) -> None:
@@ -84,6 +94,24 @@ async def places(connection: Connection) -> set[str]:
     return {item.place for item in answer.places}
 
 
+async def refused(backup: Path, new: Layout, newer: Path) -> None:
+    """Try what must be refused: a log that was cut, a damaged file, a state that is there."""
+    with pytest.raises(PlatformError, match="it was cut"):
+        await restore(backup, new, silently, Newer(since=newer))
+    tile = next((backup / "log" / "tile").rglob("*.p/*"))
+    content = tile.read_bytes()
+    tile.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(PlatformError, match=f"damaged: {tile.relative_to(backup)}"):
+        await restore(backup, new, silently)
+    tile.write_bytes(content)
+    full = backup.with_name("full")
+    full.mkdir()
+    (full / "letter").write_text("…")
+    with pytest.raises(PlatformError, match="never overwrites") as caught:
+        await restore(backup, Layout(full), silently)
+    assert caught.value.code is Code.FAILED_PRECONDITION
+
+
 @pytest.mark.timeout(240)
 async def test_what_is_restored_goes_on_where_the_log_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The databases are older than the log: it continues, forgotten decisions are named, and nothing is overwritten.
@@ -113,19 +141,13 @@ async def test_what_is_restored_goes_on_where_the_log_ended(tmp_path: Path, monk
     newer = tmp_path / "newer-checkpoint"
     newer.write_bytes((tmp_path / "other" / "log" / CHECKPOINT).read_bytes())
 
-    with pytest.raises(PlatformError, match="it was cut"):
-        await restore(backup, new, silently, Newer(since=newer))
-    tile = next((backup / "log" / "tile").rglob("*.p/*"))
-    content = tile.read_bytes()
-    tile.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(PlatformError, match=f"damaged: {tile.relative_to(backup)}"):
-        await restore(backup, new, silently)
-    tile.write_bytes(content)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "letter").write_text("…")
-    with pytest.raises(PlatformError, match="never overwrites") as caught:
-        await restore(backup, Layout(tmp_path / "full"), silently)
-    assert caught.value.code is Code.FAILED_PRECONDITION
+    log = str(backup / "log")
+    await says(
+        0, "place.create place/ks/parken", "decisions", log, "--vkey", manifest.verifier_key, "--after", str(first)
+    )
+    await says(0, "", "receipts", log, "--vkey", manifest.verifier_key)
+    await says(1, "verifier key", "receipts", log, "--vkey", "nonsense")
+    await refused(backup, new, newer)
     with monkeypatch.context() as patch:
         patch.setattr(restoring, "_move", power_cut)
         with pytest.raises(PlatformError, match="power cut"):

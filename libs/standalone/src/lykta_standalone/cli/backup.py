@@ -69,7 +69,7 @@ def restore(
 
 def receipts(log: LogCopy, *, vkey: Vkey) -> None:
     """Verify a copy of the log and print its deletion receipts, for `python -m lykta_storage delete-again`."""
-    _print_receipts(log, vkey)
+    run(_receipts(log, vkey))
 
 
 def decisions(
@@ -110,7 +110,7 @@ async def _restore(directory: Path, layout: Layout, objects: Path | None, log: P
         _say(f"  {describe(decision)}")
 
 
-def _print_receipts(log: Path, vkey: str) -> None:
+async def _receipts(log: Path, vkey: str) -> None:
     from lykta_standalone.backup.records import receipts as of
     from lykta_standalone.backup.records import verified_records
 
