@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from lykta_standalone.environment import PLATFORM_OPERATOR
 
 from tests.chart import test_code, test_policies
 from tests.chart.conftest import PROFILES, Objects, objects_of, of_kind, pod_specs
@@ -89,7 +90,8 @@ def test_nothing_is_not_taken_for_a_default(profile: str) -> None:
         for entry in runners[f"demo-{name}"]["spec"]["template"]["spec"]["containers"][0]["env"]
     }
     assert environment["LYKTA_INGEST__SPOOL_LIMIT_MIB"] == "64"
-    assert environment["LYKTA_ACCESS_CONTROL__PLATFORM_OPERATORS"] == ""
+    demo = PLATFORM_OPERATOR if profile == "evaluation" else ""
+    assert environment["LYKTA_ACCESS_CONTROL__PLATFORM_OPERATORS"] == demo
     if profile != "evaluation":
         assert environment["LYKTA_INGEST__CAMERA_ALLOW"] == ""
         assert not blocks(objects, "ingest") - ({"192.0.2.40/32", "192.0.2.41/32", "192.0.2.20/32"})
