@@ -24,7 +24,7 @@ GRACE_S = 20
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the tests: what it covers, which files, which marker, how many workers and seconds."""
+    """One part of the tests: what it covers, which files and marker, workers, seconds, and on which servers."""
 
     name: str
     covers: str
@@ -32,6 +32,8 @@ class Part:
     markers: str
     limit_s: int
     workers: int = 0
+    servers: tuple[tuple[str, str], ...] = ()
+    """Variables of the environment that choose other servers than the embedded ones."""
 
 
 @dataclass
@@ -56,6 +58,45 @@ def member_parts() -> Iterable[Part]:
             yield Part(folder.name, covers, (path,), ORDINARY, limit_s=300, workers=2)
 
 
+def suites(folder: str, *names: str) -> tuple[str, ...]:
+    """The test files of these names in a folder."""
+    return tuple(f"{folder}/tests/test_{name}.py" for name in names)
+
+
+def server_parts() -> Iterable[Part]:
+    """The suites in which the server matters, again on the servers of a cluster."""
+    postgresql, minio = ("LYKTA_TEST_DATABASE", "postgresql"), ("LYKTA_TEST_OBJECT_STORE", "minio")
+    yield Part(
+        "postgresql",
+        "rows, outboxes, leases and migrations on a real PostgreSQL",
+        (
+            *suites("services/access_control", "service", "relay", "store", "isolation", "people", "migrations"),
+            *suites("services/storage", "catalogue", "media_keys", "retention", "store", "timeline", "migrations"),
+            *suites("services/audit", "writer", "migrations"),
+            *suites("services/analytics", "grpc_server", "usecases", "migrations"),
+        ),
+        ORDINARY,
+        300,
+        2,
+        (postgresql,),
+    )
+    yield Part(
+        "minio",
+        "objects, locks, holds and least rights on a real MinIO, rows on PostgreSQL",
+        (
+            *suites("services/audit", "object_lock", "recovery", "service", "rebuild"),
+            *suites("services/storage", "retention", "playback", "sealing"),
+            *suites("services/ingest", "recording"),
+            *suites("libs/common", "rows_and_objects"),
+            *suites("libs/standalone", "cluster_jobs"),
+        ),
+        "not foreign",
+        420,
+        2,
+        (postgresql, minio),
+    )
+
+
 def parts() -> list[Part]:
     """All parts, in the order they run."""
     folders = (*sorted(ROOT.glob("*/*/tests")), ROOT / "tests")
@@ -63,6 +104,7 @@ def parts() -> list[Part]:
     return [
         Part("tools", "the checks, generators and runners of this repository", ("tools/tests",), ORDINARY, 180, 2),
         *member_parts(),
+        *server_parts(),
         Part("flows", "whole ways through the running platform, real servers", ("tests",), ORDINARY, 900),
         Part(
             "faults", "kills, outages, duplicates and poison while it works", everything, "fault and not foreign", 1300
@@ -117,7 +159,8 @@ def run(part: Part, limit_s: float, extra: list[str]) -> Outcome:
     report = RESULTS / f"{part.name}.xml"
     report.unlink(missing_ok=True)
     outcome, started = Outcome(part), time.monotonic()
-    process = subprocess.Popen(command(part, report, extra), cwd=ROOT, start_new_session=True)
+    environment = os.environ | dict(part.servers)
+    process = subprocess.Popen(command(part, report, extra), cwd=ROOT, env=environment, start_new_session=True)
     try:
         code = process.wait(limit_s)
     except subprocess.TimeoutExpired:
@@ -151,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", help="run only this part (may be repeated)")
     parser.add_argument("--list", action="store_true", help="say the parts and what they cover, run nothing")
-    parser.add_argument("--total", type=float, default=2900, help="seconds for all parts together")
+    parser.add_argument("--total", type=float, default=2600, help="seconds for all parts together")
     parser.add_argument("extra", nargs="*", help="further arguments for pytest, after --")
     options = parser.parse_args(arguments)
     known = {part.name: part for part in parts()}
