@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from lykta_access_control.app import MIGRATIONS
 from lykta_access_control.store.tables import METADATA
-from lykta_testing.migrations import Schema, check_every_release_arrives, check_up_down_up
+from lykta_testing import postgres
+from lykta_testing.migrations import Schema, check_every_release_arrives, check_starts_together, check_up_down_up
 
 
 @pytest.fixture
@@ -30,3 +31,8 @@ def test_every_earlier_revision_arrives_at_the_newest(tmp_path: Path) -> None:
         return Schema.on_empty(MIGRATIONS, METADATA, directory)
 
     check_every_release_arrives(make)
+
+
+def test_replicas_that_start_together_take_turns() -> None:
+    """On PostgreSQL, processes that migrate the same database at once all succeed."""
+    check_starts_together(Schema(MIGRATIONS, METADATA, postgres.new_database()))

@@ -22,6 +22,8 @@ from lykta_common.logging import get_logger
 
 log = get_logger(__name__)
 
+MIGRATION_LOCK: Final = 0x6C796B7461
+"""Key of PostgreSQL's advisory lock under which a database is migrated: any number that nobody else takes."""
 BUSY_MS: Final = 5000
 """How long SQLite waits for another writer, milliseconds."""
 CONNECT_SECONDS: Final = 5.0
@@ -190,6 +192,9 @@ async def _run_on_server(context: Any, url: URL) -> None:
 
 def _run_in(context: Any, connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=None, render_as_batch=True)
+    if connection.dialect.name == "postgresql":
+        # Replicas that start together take turns; the lock ends with the transaction.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     _require_known(context, connection)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,6 +1,8 @@
 """The suite of every service's migrations: up from nothing, down, up again, and equal to the tables of the code."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,14 @@ from lykta_testing import postgres
 
 ResultT = TypeVar("ResultT")
 VERSIONS: Final = "alembic_version"
+TOGETHER: Final = 4
+_MIGRATE: Final = """
+import pathlib, sys
+from lykta_common.database import migrate
+print("ready", flush=True)
+sys.stdin.readline()
+migrate(sys.argv[1], pathlib.Path(sys.argv[2]))
+"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,24 @@ def check_every_release_arrives(make: Callable[[], Schema]) -> None:
         assert schema.revision() == newest
         assert schema.differences() == []
         assert _written(schema) == ["a"]
+
+
+def check_starts_together(schema: Schema) -> None:
+    """Several processes that migrate the same empty server database at once all succeed: they take turns."""
+    command = [sys.executable, "-c", _MIGRATE, schema.url, str(schema.migrations)]
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) for _ in range(TOGETHER)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * TOGETHER, said
+    assert schema.differences() == []
 
 
 def _write(schema: Schema) -> None:
