@@ -68,6 +68,11 @@ class Town:
         """Run `helm upgrade` with further arguments; returns exit code and output."""
         return helm_upgrade(self.cluster, self.wanted, *more)
 
+    def walk(self) -> tuple[int, str]:
+        """Run `helm test`; returns exit code and output."""
+        where = ("--namespace", self.wanted.namespace)
+        return self.cluster.attempt("test", self.wanted.release, *where, "--logs", "--timeout", "600s", seconds=700)
+
     def settle(self, seconds: float = 300) -> float:
         """Wait until everything is ready again."""
         return wait_until_ready(self.cluster, self.wanted.namespace, self.wanted.release, seconds, self.say)

@@ -72,9 +72,7 @@ def test_a_process_finds_nothing_to_write_or_to_become(town: Town, component: st
 
 def test_the_way_of_one_frame(town: Town) -> None:
     """`helm test` walks it in the cluster: recorded, noticed, refused, granted, played, revoked, proved."""
-    code, output = town.cluster.attempt(
-        "test", town.wanted.release, "--namespace", town.wanted.namespace, "--logs", "--timeout", "600s", seconds=700
-    )
+    code, output = town.walk()
     assert code == 0, output
     assert "✔ 10." in output, output
     assert "✘" not in output, output
