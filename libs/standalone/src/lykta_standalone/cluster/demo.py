@@ -32,11 +32,20 @@ ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - inside a pod, behind its network 
 FOUND_SECONDS: Final = 420.0
 STEP_SECONDS: Final = 120.0
 _PAUSE: Final = 2.0
+
+
+async def _granted_everywhere(stage: Stage) -> str:
+    """Here another access-control than the one that approved may be asked next."""
+    proved = await watching.granted(stage)
+    await asyncio.sleep(watching.EVERYWHERE_SECONDS)
+    return proved
+
+
 STEPS: Final[tuple[tuple[str, Callable[[Stage], Awaitable[str]]], ...]] = (
     ("recorded, because a decision allows it", watching.recorded),
     ("an incident is noticed", watching.noticed),
     ("footage without a grant: refused", watching.refused_without_grant),
-    ("case, grant, and a second person's approval", watching.granted),
+    ("case, grant, and a second person's approval", _granted_everywhere),
     ("the right minute is fetched", watching.fetched),
     ("it plays", watching.plays),
     ("grant revoked while playing: the stream ends", watching.revoked),

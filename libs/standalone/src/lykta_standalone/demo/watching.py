@@ -39,6 +39,8 @@ from lykta_standalone.playback import Playback, Wanted, instant, stamp
 CLIP_SECONDS: Final = 12
 REVOKE_SECONDS: Final = 1.0
 """A running stream ends within this time of the revocation."""
+EVERYWHERE_SECONDS: Final = 0.3
+"""What one access-control decided, every other one knows within this time (0.1 s, and a margin)."""
 
 
 async def recorded(stage: Stage) -> str:
@@ -175,6 +177,7 @@ async def revoked(stage: Stage) -> str:
     require(
         took <= REVOKE_SECONDS, f"the stream ends within {REVOKE_SECONDS} s of the revocation, it took {took:.2f} s"
     )
+    await asyncio.sleep(max(0.0, EVERYWHERE_SECONDS - took))
     again = Playback(stage.people, "anna", stage.token, _wanted(stage))
     await require_refused(_first(again), "GRANT_REVOKED", "footage with a revoked grant")
     return f"the stream ended {took * 1000:.0f} ms after the revocation; a new one is refused (GRANT_REVOKED)"
