@@ -84,7 +84,7 @@ metadata:
 spec:
   type: ClusterIP
   {{- include "lykta.servicePorts" . | nindent 2 }}
-{{- if eq .spec.kind "StatefulSet" }}
+{{- if or (eq .spec.kind "StatefulSet") .spec.headless }}
 ---
 apiVersion: v1
 kind: Service
@@ -96,7 +96,7 @@ metadata:
 spec:
   type: ClusterIP
   clusterIP: None
-  publishNotReadyAddresses: true
+  publishNotReadyAddresses: {{ eq .spec.kind "StatefulSet" }}
   {{- include "lykta.servicePorts" . | nindent 2 }}
 {{- end }}
 {{- end -}}

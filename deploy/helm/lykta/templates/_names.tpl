@@ -38,6 +38,11 @@ labels:
 {{- printf "%s:%v" (include "lykta.name" .) (include "lykta.contract" (index . 0) | fromYaml).ports.grpc -}}
 {{- end -}}
 
+{{/* list $ component → the same of every pod that is ready: who calls asks each whether it serves (gRPC A17). */}}
+{{- define "lykta.grpcAddresses" -}}
+{{- printf "dns:///%s-headless:%v" (include "lykta.name" .) (include "lykta.contract" (index . 0) | fromYaml).ports.grpc -}}
+{{- end -}}
+
 {{/* The code's tables: ports, settings, users, permissions, streams (written by `make chart`). */}}
 {{- define "lykta.contract" -}}
 {{- .Files.Get "files/contract.yaml" -}}

@@ -24,6 +24,7 @@ maxSurge: {{ $own.maxSurge | default (ternary 0 1 (gt (int $own.maxUnavailable) 
 image: {{ include "lykta.image" (list $root $name) }}
 command: [python, -m, {{ $facts.package }}]
 scrape: true
+headless: true
 priorityClass: {{ $own.priorityClass | default "" | quote }}
 resources: {{ toYaml $values.resources | nindent 2 }}
 {{- with $values.storage }}
@@ -70,7 +71,8 @@ startupProbe:
   timeoutSeconds: 2
   failureThreshold: {{ $root.Values.probes.startupSeconds }}
 readinessProbe:
-  grpc: {port: {{ $ports.health }}}
+  {{- /* Who stands by is not serving, and must still count as ready: an upgrade would wait for it for ever. */}}
+  grpc: {port: {{ $ports.health }}{{ if $own.standby }}, service: live{{ end }}}
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
@@ -118,7 +120,7 @@ egress:
 {{- end -}}
 {{- range $callee := $own.calls -}}
 {{- $setting := printf "%s_ADDRESS" (upper $callee | replace "-" "_") -}}
-{{- $settings = merge $settings (dict $setting (include "lykta.grpcAddress" (list $root $callee))) -}}
+{{- $settings = merge $settings (dict $setting (include "lykta.grpcAddresses" (list $root $callee))) -}}
 {{- end -}}
 {{- $settings = mergeOverwrite $settings ($own.settings | default dict) ($values.settings | default dict) -}}
 {{- range $key := keys $settings | sortAlpha }}
