@@ -99,13 +99,21 @@ def server_parts() -> Iterable[Part]:
 
 def parts() -> list[Part]:
     """All parts, in the order they run."""
-    folders = (*sorted(ROOT.glob("*/*/tests")), ROOT / "tests")
+    folders = (*sorted(ROOT.glob("*/*/tests")), ROOT / "tests" / "integration")
     everything = tuple(str(folder.relative_to(ROOT)) for folder in folders if folder.exists())
     return [
         Part("tools", "the checks, generators and runners of this repository", ("tools/tests",), ORDINARY, 180, 2),
         *member_parts(),
         *server_parts(),
-        Part("flows", "whole ways through the running platform, real servers", ("tests",), ORDINARY, 900),
+        Part(
+            "chart",
+            "the chart rendered by the real helm, its alerts and servers; the Tiltfile",
+            ("tests/chart", "tests/tilt"),
+            ORDINARY,
+            300,
+            2,
+        ),
+        Part("flows", "whole ways through the running platform, real servers", ("tests/integration",), ORDINARY, 900),
         Part(
             "faults", "kills, outages, duplicates and poison while it works", everything, "fault and not foreign", 1300
         ),
