@@ -50,13 +50,13 @@ def test_a_part_that_cannot_start_is_failed(tree: Path) -> None:
 
 
 def test_every_test_file_of_the_repository_belongs_to_a_part() -> None:
-    """No folder with tests is left out of the parts."""
+    """No folder with tests is left out of the parts, but for those that `.ci/run` gives to a cluster."""
     covered = {path for p in run_tests.parts() for path in p.paths}
-    folders = {f.relative_to(run_tests.ROOT) for f in run_tests.ROOT.glob("*/*/tests")} | {
-        Path("tests"),
-        Path("tools/tests"),
-    }
-    for folder in folders:
+    members = (f.relative_to(run_tests.ROOT) for f in run_tests.ROOT.glob("*/*/tests"))
+    shared = {f.parent.relative_to(run_tests.ROOT) for f in run_tests.ROOT.glob("tests/*/test_*.py")}
+    assert len(shared) > 3
+    assert "tools.cluster ci" in (run_tests.ROOT / ".ci" / "run").read_text()
+    for folder in {*members, *shared, Path("tools/tests")} - {Path("tests/cluster")}:
         assert any(folder.is_relative_to(path) for path in covered), folder
 
 
