@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ BUILD_S = 1500
 IMAGES_S = 1500
 UP_S = 180
 DOWN_S = 60
+INSTALL_S = 120
+SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 TEST_S = 1500
 Say = Callable[[str], None]
 ResultT = TypeVar("ResultT")
@@ -84,10 +87,18 @@ def find_kit() -> Kit:
 
 
 def require_builder() -> None:
-    """Raise NotRunError where images can be made neither with a container engine nor from a Debian root."""
+    """Raise NotRunError where images can be made neither with a container engine nor from a Debian root.
+
+    debootstrap, which makes that root, is installed where it can be.
+    """
+    if engines.find():
+        return
+    if not shutil.which("debootstrap", path=SYSTEM_PATH) and shutil.which("apt-get") and os.geteuid() == 0:
+        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        run_bounded(["apt-get", "update", "-qq"], INSTALL_S, quiet)
+        run_bounded(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap"], INSTALL_S, quiet)
     try:
-        if not engines.find():
-            debian.check_tools()
+        debian.check_tools()
     except debian.MissingToolError as error:
         raise NotRunError(str(error)) from error
 
