@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from lykta_common.errors import PlatformError
 from lykta_common.signing import Signer, Verifier
 from lykta_common.tls import workload_of
-from lykta_contracts.permissions import all_permissions
+from lykta_contracts.permissions import BOOTSTRAP_USER, all_permissions
 from lykta_standalone.cluster.__main__ import HOPELESS, main
 from lykta_standalone.cluster.cleanup import cleanup
 from lykta_standalone.cluster.plan import NatsSetup, PreparePlan, S3Setup, SetupPlan, read_plan
@@ -22,7 +22,7 @@ from lykta_standalone.cluster.prepare import prepare
 from lykta_standalone.cluster.secret_store import SecretStore
 from lykta_standalone.cluster.setup import setup
 from lykta_standalone.cluster.table import S3_ACTIONS, s3_policy
-from lykta_standalone.servers import nats_url, s3_url
+from lykta_standalone.servers import NatsAccount, nats_server, nats_url, s3_url
 from lykta_testing.clock import ManualClock
 from lykta_testing.platform import Backbone
 
@@ -281,6 +281,27 @@ async def test_servers_that_do_not_come_are_named(backbone: Backbone, tmp_path: 
     with pytest.raises(ExceptionGroup) as caught:
         await setup(absent, _secrets(backbone, tmp_path), backbone.tls("setup"), seconds=0.1)
     assert "NATS at tls://127.0.0.1:1" in str(caught.value.exceptions[0])
+
+
+async def test_a_nats_without_jetstream_is_named_as_such(backbone: Backbone, tmp_path: Path) -> None:
+    """A NATS that answers and has no JetStream stops setup with what it lacks and where to turn it on."""
+    bootstrap = next(user for user in all_permissions() if user.user == BOOTSTRAP_USER)
+    account = NatsAccount(bootstrap, backbone.password_file(BOOTSTRAP_USER))
+    server = nats_server(tmp_path / "plain", backbone.tls("nats"), [account])
+    file = tmp_path / "plain" / "nats-server.json"
+    file.write_text(
+        json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "jetstream"})
+    )
+    await server.start()
+    try:
+        nats = NatsSetup(url=nats_url(server), replicas=1)
+        plan = _plan(backbone, "lykta-audit").model_copy(update={"nats": nats})
+        with pytest.raises(ExceptionGroup) as caught:
+            await setup(plan, _secrets(backbone, tmp_path), backbone.tls("setup"), seconds=0.1)
+    finally:
+        await server.stop()
+    assert f"NATS at {nats.url} has no JetStream" in str(caught.value.exceptions[0])
+    assert "jetstream {}" in str(caught.value.exceptions[0])
 
 
 def test_policies_reach_one_bucket_and_lift_no_lock() -> None:

@@ -72,7 +72,10 @@ async def set_up_nats(wanted: NatsSetup, password: Path, tls: TlsFiles) -> None:
     try:
         await bootstrap_nats(wanted.url, password, tls, wanted.replicas)
     except nats.js.errors.ServiceUnavailableError as error:
-        message = f"NATS at {wanted.url} has no JetStream, or too few servers for {wanted.replicas} copies"
+        message = (
+            f"NATS at {wanted.url} has no JetStream (turn it on there: jetstream {{}}), or too few servers for "
+            f"{wanted.replicas} copies of each stream (nats.streamReplicas)"
+        )
         raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", message) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise unavailable(f"NATS at {wanted.url}") from error
