@@ -12,6 +12,7 @@ from lykta_common.outbox import Outbox
 from lykta_common.rpc import serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer
+from lykta_common.timekeeping import Timekeeper
 
 from lykta_access_control.access import Access
 from lykta_access_control.config import Settings
@@ -53,7 +54,7 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
         store.on_commit(relay.wake)
         await projection.refresh()
         use_cases = _use_cases(settings, platform, people, store, orders_signer, metrics)
-        health = Health({"database": database.ping, "view": projection.ping})
+        health = Health({"database": database.ping, "view": projection.ping, "clock": Timekeeper(messaging).check})
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [
             tasks.create_task(events.run(), name="outbox"),

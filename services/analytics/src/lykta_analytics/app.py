@@ -18,6 +18,7 @@ from lykta_common.outbox import Outbox
 from lykta_common.rpc import open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Verifier
+from lykta_common.timekeeping import Timekeeper
 from lykta_common.tls import TlsFiles
 from lykta_contracts.incidents import ModelRef, Producer
 from lykta_contracts.mandates import MandateOrder
@@ -80,6 +81,7 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
                 "nats": messaging.ping,
                 "database": database.ping,
                 "mandates": partial(_mandates_known, roster),
+                "clock": Timekeeper(messaging).check,
                 "decoders": partial(_decoders_isolated, roster, means.refuse_weak_sandbox),
             }
             policy = Policy(policy_service_pb2_grpc.PolicyServiceStub(channel))

@@ -19,6 +19,7 @@ from lykta_common.outbox import Outbox
 from lykta_common.rpc import open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer
+from lykta_common.timekeeping import Timekeeper
 from lykta_common.tls import TlsFiles
 from lykta_contracts.instants import to_ms
 
@@ -101,14 +102,14 @@ async def open_service(settings: Settings, platform: Platform) -> AsyncIterator[
         def register(messaging: Messaging) -> None:
             composed.append(compose(settings, platform, database, messaging, channel))
 
-        await stack.enter_async_context(
+        messaging = await stack.enter_async_context(
             open_messaging(settings, telemetry, register, wait=False, metrics=platform.metrics)
         )
         parts = composed[0]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         jobs = (parts.keeper.run(), parts.outbox.run(), parts.metrics.keep_looking(parts.keeper))
         running = [tasks.create_task(job) for job in jobs]
-        health = Health({"database": database.ping, "log": parts.keeper.ready})
+        health = Health({"database": database.ping, "log": parts.keeper.ready, "clock": Timekeeper(messaging).check})
         try:
             add = partial(log_service_pb2_grpc.add_LogServiceServicer_to_server, parts.servicer)
             async with serve(settings, telemetry, health, ALLOWED, add, [SERVICE_NAME]):

@@ -19,6 +19,7 @@ from lykta_common.objectstore import open_bucket
 from lykta_common.rpc import open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer, Verifier
+from lykta_common.timekeeping import Timekeeper
 from lykta_common.tls import TlsFiles
 from lykta_contracts.events import CloudEvent
 from lykta_contracts.streams import INGEST_STORED, LEASES, MANDATES, MEDIA_KEYS
@@ -184,7 +185,7 @@ def _health(parts: _Parts, messaging: Messaging) -> Health:
             raise messaging.halted
 
     # NATS and S3 are no checks: the recorder does its job without them, as long as the spool has room.
-    return Health({"spool": spool, "consumer": consumer})
+    return Health({"spool": spool, "consumer": consumer, "clock": Timekeeper(messaging).check})
 
 
 @asynccontextmanager

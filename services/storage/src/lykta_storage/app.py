@@ -19,6 +19,7 @@ from lykta_common.outbox import Outbox
 from lykta_common.rpc import Allowed, open_channel, serve
 from lykta_common.runtime import Platform, ServiceSpec
 from lykta_common.signing import Signer, Verifier
+from lykta_common.timekeeping import Timekeeper
 from lykta_common.tls import TlsFiles
 from lykta_contracts.events import CloudEvent
 from lykta_contracts.model import Message
@@ -175,7 +176,14 @@ class Storage:
     def health(self) -> Health:
         """Say when the service does its job."""
         outside = self.outside
-        return Health({"database": outside.database.ping, "nats": outside.messaging.ping, "store": outside.bucket.ping})
+        return Health(
+            {
+                "database": outside.database.ping,
+                "nats": outside.messaging.ping,
+                "store": outside.bucket.ping,
+                "clock": Timekeeper(outside.messaging).check,
+            }
+        )
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
 """One connection to NATS per service: made in the background, kept for ever, asked with deadlines."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import nats.errors
@@ -11,7 +13,7 @@ import nats.js.errors
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsUserPassword
 from lykta_contracts.events import CloudEvent
-from lykta_contracts.streams import Durable
+from lykta_contracts.streams import AUDIT, Durable
 
 from lykta_common.cancellation import obeying
 from lykta_common.config import ServiceSettings, read_secret
@@ -29,6 +31,9 @@ PUBLISH_DEADLINE: Final = 5.0
 """Seconds to wait for JetStream to confirm one publication."""
 CORE_PENDING_BYTES: Final = 64 * 1024 * 1024
 """Bound of what a core subscription may hold; beyond it the client drops the newest and says so."""
+
+_TIME_SUBJECT: Final = f"$JS.API.STREAM.INFO.{AUDIT.name}"
+"""A question that every service's user may ask, and whose answer carries the server's time."""
 
 NATS_FAILURES: Final = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
@@ -92,6 +97,16 @@ class Messaging:
             await obeying(self._broker.connection.flush(timeout=2))
         except NATS_FAILURES as error:
             raise unavailable("NATS") from error
+
+    async def server_time(self) -> datetime:
+        """Ask NATS for its time, aware UTC (`ts` of every JetStream API response; NATS 2.10); raises UNAVAILABLE."""
+        if not self.connected:
+            raise unavailable("NATS")
+        try:
+            answer = await obeying(self._broker.connection.request(_TIME_SUBJECT, b"", timeout=2))
+            return datetime.fromisoformat(json.loads(answer.data)["ts"])
+        except (*NATS_FAILURES, ValueError, KeyError) as error:
+            raise unavailable("the time of NATS JetStream") from error
 
     async def publish(self, event: CloudEvent) -> None:
         """State a fact on JetStream; returns when it is stored. The event's id makes a repetition harmless."""
