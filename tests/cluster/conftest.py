@@ -16,11 +16,6 @@ SETTINGS = "LYKTA_TEST_SETTINGS"
 CONTEXT = "LYKTA_TEST_CONTEXT"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker of tests that need a cluster."""
-    config.addinivalue_line("markers", "cluster: needs a Kubernetes cluster (KUBECONFIG) that has the images")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything here, give it the time a cluster needs, and let the uninstall come last."""
     own = [item for item in items if "tests/cluster/" in item.nodeid]

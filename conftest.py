@@ -1,0 +1,7 @@
+"""What holds for every test, before anything imports gRPC."""
+
+import os
+
+# Tests fork while their servers answer (PostgreSQL is started as a user of its own), and gRPC's handlers of forks then
+# crash one child in eight. No child of a test goes on with its parent's gRPC, so nothing needs them.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
