@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ async def process(rig: Any, tmp_path: Path, **more: Any) -> AsyncIterator[asynci
 
 
 def holes(spans: list[tuple[Any, Any]]) -> list[timedelta]:
-    """Return the time between each span's end and the next beginning, where there is some."""
+    """Return the time in no span between the first beginning and the last end; spans may overlap."""
     ordered = sorted(spans)
-    return [start - end for (_, end), (start, _) in itertools.pairwise(ordered) if start - end > timedelta()]
+    ends = itertools.accumulate((end for _, end in ordered), max)
+    return [start - end for end, (start, _) in zip(ends, ordered[1:], strict=False) if start - end > timedelta()]
 
 
 async def test_kill_9_loses_at_most_one_gop_and_declares_it(rig: Any, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ async def test_a_full_spool_is_declared_and_recording_goes_on_when_space_returns
 
 
 async def test_two_recorders_for_one_camera_leave_it_to_the_one_with_the_lease(rig: Any, recorder_of: Any) -> None:
-    """The second recorder says who records; it takes over when the first one ends."""
+    """The second recorder says who records."""
     await rig.publish_keys()
     await rig.publish(rig.order())
     async with recorder_of(rig, "a"):
@@ -158,6 +159,49 @@ async def test_two_recorders_for_one_camera_leave_it_to_the_one_with_the_lease(r
             assert sessions == 1
     tokens = {one.fencing_token for one in await rig.segments()}
     assert all(token > 0 for token in tokens)
+
+
+async def test_a_camera_that_moves_leaves_no_time_unexplained(rig: Any, recorder_of: Any) -> None:
+    """A recorder that ends brings out all it recorded; the next one takes over and declares what lies between."""
+    await rig.publish_keys()
+    await rig.publish(rig.order())
+    async with AsyncExitStack() as stack:
+        async with recorder_of(rig, "a"):
+            await eventually(lambda: rig.in_state("RECORDING", replica="a"), 50, "the first recorder")
+            await stack.enter_async_context(recorder_of(rig, "b"))
+            await eventually(lambda: rig.in_state("LEASED_ELSEWHERE", replica="b"), 50, "the second to wait")
+            await eventually(lambda: rig.segments_at_least(2), 50, "two segments")
+        left = await rig.segments()
+        await eventually(lambda: rig.segments_at_least(len(left) + 2), 50, "segments of the second")
+        segments, gaps = await rig.segments(), await rig.gaps()
+    tokens = [one.fencing_token for one in segments]
+    assert tokens == sorted(tokens)
+    assert len(set(tokens)) == 2
+    assert holes([(one.from_at, one.to_at) for one in (*segments, *gaps)]) == []
+    (between,) = (gap for gap in gaps if gap.from_at >= left[-1].to_at)
+    assert (between.from_at, between.cause) == (left[-1].to_at, GapCause.PLATFORM)
+    assert "another took it over" in between.detail
+
+
+async def test_a_camera_of_a_lost_recorder_is_taken_over_and_accounted_for(
+    rig: Any, recorder_of: Any, tmp_path: Path
+) -> None:
+    """A recorder that never comes back leaves its last word in the lease; from there on the next one explains."""
+    await rig.publish_keys()
+    await rig.publish(rig.order())
+    async with AsyncExitStack() as stack:
+        async with process(rig, tmp_path, replica="a") as lost:
+            await eventually(lambda: rig.segments_at_least(1), 50, "a segment of the first")
+            await stack.enter_async_context(recorder_of(rig, "b"))
+            await eventually(lambda: rig.in_state("LEASED_ELSEWHERE", replica="b"), 50, "the second to wait")
+            await eventually(lambda: rig.segments_at_least(4), 50, "segments, and a renewal of the lease")
+            lost.send_signal(signal.SIGKILL)
+            await lost.wait()
+        left = await rig.segments()
+        await eventually(lambda: rig.segments_at_least(len(left) + 2), 50, "segments of the second")
+        segments, gaps = await rig.segments(), await rig.gaps()
+    assert len({one.fencing_token for one in segments}) == 2
+    assert holes([(one.from_at, one.to_at) for one in (*segments, *gaps)]) == []
 
 
 async def test_two_processes_cannot_share_a_spool(rig: Any, tmp_path: Path) -> None:

@@ -40,15 +40,16 @@ class Bucket:
             raise PlatformError(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", "no answer")
         return self.revision
 
-    async def delete(self, key: str, revision: int | None = None) -> None:
-        """Free the key."""
-        self.entry = None
+
+def lease_of(name: str, bucket: Bucket, covered_ms: int = 0) -> CameraLease:
+    """The lease as a recorder of that name sees it, which accounted for the camera's time until then."""
+    return CameraLease(REF, name, bucket, ManualClock(), lambda: covered_ms)
 
 
 async def test_a_renewal_whose_answer_was_lost_is_ours() -> None:
     """A write of ours that arrived without an answer does not make us a stranger to our own lease."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
+    lease = lease_of("ingest-0", bucket)
     assert (await lease.claim()).held
     bucket.late = True
     assert not (await lease.claim()).reachable
@@ -60,7 +61,7 @@ async def test_a_renewal_whose_answer_was_lost_is_ours() -> None:
 async def test_a_lease_that_ran_out_is_taken_anew_with_a_higher_token() -> None:
     """A lease that ended while NATS stood still is taken again at once, under a token that only grows."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
+    lease = lease_of("ingest-0", bucket)
     await lease.claim()
     token = lease.token
     bucket.entry = None
@@ -71,9 +72,45 @@ async def test_a_lease_that_ran_out_is_taken_anew_with_a_higher_token() -> None:
 async def test_a_lease_that_another_took_is_lost() -> None:
     """Who finds another's name in the lease stops."""
     bucket = Bucket()
-    lease = CameraLease(REF, "ingest-0", bucket, ManualClock())
+    lease = lease_of("ingest-0", bucket)
     await lease.claim()
     bucket.entry = None
     await bucket.create(REF.key, Lease(holder="ingest-1", taken_at=ManualClock().now()).to_json())
     claim = await lease.claim()
     assert (claim.held, claim.holder) == (False, "ingest-1")
+
+
+async def test_who_waits_learns_until_when_the_holder_accounted() -> None:
+    """Every renewal says it, so that it is known even when the holder is lost."""
+    bucket = Bucket()
+    assert (await lease_of("ingest-0", bucket, covered_ms=5_000).claim()).held
+    claim = await lease_of("ingest-1", bucket).claim()
+    assert (claim.held, claim.holder, claim.covered_to_ms) == (False, "ingest-0", 5_000)
+
+
+async def test_what_was_given_up_is_free_at_once_and_says_until_when() -> None:
+    """The next recorder goes on where the last one ended, under a higher token."""
+    bucket = Bucket()
+    first, second = lease_of("ingest-0", bucket, covered_ms=7_000), lease_of("ingest-1", bucket)
+    await first.claim()
+    await first.release()
+    claim = await second.claim()
+    assert (claim.held, claim.covered_to_ms) == (True, 7_000)
+    assert second.token > first.token
+    assert (await first.claim()).holder == "ingest-1"
+
+
+async def test_of_its_own_time_a_recorder_believes_its_spool_only() -> None:
+    """What a crash left in the lease does not hide what the spool lost."""
+    bucket = Bucket()
+    await lease_of("ingest-0", bucket, covered_ms=9_000).claim()
+    claim = await lease_of("ingest-0", bucket).claim()
+    assert (claim.held, claim.covered_to_ms) == (True, 0)
+
+
+async def test_an_unreadable_lease_is_left_to_its_end() -> None:
+    """Nobody records on the word of a value that nobody understands, and nothing is taken to be accounted for."""
+    bucket = Bucket()
+    await bucket.create(REF.key, b"{")
+    claim = await lease_of("ingest-0", bucket).claim()
+    assert (claim.held, claim.holder, claim.covered_to_ms) == (False, "an unreadable lease", 0)

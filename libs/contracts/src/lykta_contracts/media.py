@@ -99,10 +99,15 @@ class MediaKey(Message):
 
 
 class Lease(Message):
-    """Who records a camera; the fencing token is the revision of the KV entry."""
+    """Who records a camera; the fencing token is the revision of the KV entry.
+
+    `holder` is empty once the last one gave it up. Until `covered_to` the holder has recorded the camera's time or
+    declared it missing; whoever takes over accounts for it from there.
+    """
 
     holder: str
     taken_at: Instant
+    covered_to: Instant | None = None
 
 
 def object_key(controller: str, camera: str, hour: str, segment_id: str) -> str:

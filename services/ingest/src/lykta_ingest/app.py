@@ -48,6 +48,8 @@ log = get_logger(__name__)
 
 _FIRST_CONTACT_S: Final = 3.0
 _SPOOL_WARNING: Final = 0.9
+_LOOK_S: Final = 0.02
+_CARRY_OUT_LOOKS: Final = 150
 
 
 class KvLeases:
@@ -230,34 +232,53 @@ async def _show(parts: _Parts) -> None:
 
 @asynccontextmanager
 async def _running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
-    """Run all tasks for the block; at the end cameras first, then the spool, so that the last GOPs are kept."""
+    """Run all tasks for the block; at the end cameras first, then what they left, then the spool with the rest."""
     try:
         async with asyncio.TaskGroup() as spool:
             committing = spool.create_task(parts.commit.run(), name="commit")
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(parts.uploader.run(), name="upload"),
-                    tasks.create_task(parts.announcements.run(), name="announcements"),
-                    tasks.create_task(parts.station.live.run(), name="live"),
-                    tasks.create_task(parts.station.keys.run(), name="media-keys"),
-                    tasks.create_task(parts.station.rota.run(), name="rota"),
-                    tasks.create_task(_watch(messaging, MANDATES.name, parts.book.changed), name="watch-mandates"),
-                    tasks.create_task(
-                        _watch(messaging, MEDIA_KEYS.name, parts.station.keys.changed), name="watch-keys"
-                    ),
-                    tasks.create_task(parts.recorder.run(), name="recorder"),
-                    tasks.create_task(_show(parts), name="metrics"),
+            async with asyncio.TaskGroup() as carriers:
+                carrying = [
+                    carriers.create_task(parts.uploader.run(), name="upload"),
+                    carriers.create_task(parts.announcements.run(), name="announcements"),
                 ]
-                try:
+                async with _cameras_running(parts, messaging):
                     yield
-                finally:
-                    for task in reversed(running):
-                        task.cancel()
+                await _carry_out(parts)
+                for task in carrying:
+                    task.cancel()
             await parts.commit.close()
             await committing
     finally:
         parts.commit.shutdown()
         parts.journal.close()
+
+
+@asynccontextmanager
+async def _cameras_running(parts: _Parts, messaging: Messaging) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(parts.station.live.run(), name="live"),
+            tasks.create_task(parts.station.keys.run(), name="media-keys"),
+            tasks.create_task(parts.station.rota.run(), name="rota"),
+            tasks.create_task(_watch(messaging, MANDATES.name, parts.book.changed), name="watch-mandates"),
+            tasks.create_task(_watch(messaging, MEDIA_KEYS.name, parts.station.keys.changed), name="watch-keys"),
+            tasks.create_task(parts.recorder.run(), name="recorder"),
+            tasks.create_task(_show(parts), name="metrics"),
+        ]
+        try:
+            yield
+        finally:
+            for task in reversed(running):
+                task.cancel()
+
+
+async def _carry_out(parts: _Parts) -> None:
+    """Bring out what the spool still holds: this recorder may not come back. What cannot go waits in the spool."""
+    for _ in range(_CARRY_OUT_LOOKS):
+        if not parts.uploader.unsent and not parts.announcements.waiting:
+            return
+        await asyncio.sleep(_LOOK_S)
+    log.warning("left_in_spool", segments=parts.uploader.unsent, facts=parts.announcements.waiting)
 
 
 SERVICE: Final = ServiceSpec("ingest", Settings, open_ingest)

@@ -112,6 +112,17 @@ class EventDraft:
         """Nothing was changed."""
 
 
+class NothingDraft:
+    """Keeps nothing; whoever queues it learns when all that was queued before it is settled."""
+
+    def build(self) -> Sequence[Record]:
+        """Return no record."""
+        return []
+
+    def abandon(self) -> None:
+        """Nothing was changed."""
+
+
 @dataclass(slots=True)
 class FragmentDraft:
     """Makes a fragment of a GOP: fMP4, evidence hash, age file, leaf, segment; before it the gap that it ends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from lykta_common.clock import Clock
 from lykta_common.logging import get_logger
@@ -11,7 +12,7 @@ from lykta_contracts.events import CloudEvent
 
 from lykta_ingest.announcements import Announcements
 from lykta_ingest.commit import GroupCommit
-from lykta_ingest.drafts import EventDraft, FragmentDraft, GapDraft
+from lykta_ingest.drafts import EventDraft, FragmentDraft, GapDraft, NothingDraft
 from lykta_ingest.journal import Location, SpoolBusyError, SpoolFullError
 from lykta_ingest.segments import Stored
 from lykta_ingest.upload import Uploader
@@ -40,6 +41,11 @@ class Keeper:
         """Queue a draft; `settled` learns None when it is safe, or why it is not."""
         future = self._commit.submit(draft, weight_bytes)
         future.add_done_callback(lambda done: self._settle(draft, done, settled))
+
+    async def flushed(self) -> None:
+        """Return once everything that was queued before is safe, or refused."""
+        with suppress(SpoolBusyError):
+            await self._commit.submit(NothingDraft(), 0)
 
     def announce_kept(self, event: CloudEvent) -> None:
         """Announce an event that the journal holds, and forget it there when it is out."""

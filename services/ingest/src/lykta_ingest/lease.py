@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from lykta_common.clock import Clock
 from lykta_common.errors import Code, PlatformError
 from lykta_common.messaging import KvEntry
+from lykta_contracts.instants import from_ms, to_ms
 from lykta_contracts.media import Lease
 from pydantic import ValidationError
 
@@ -29,10 +31,6 @@ class LeaseBucket(Protocol):
         """Set a key that must be at this revision."""
         ...
 
-    async def delete(self, key: str, revision: int | None = None) -> None:
-        """Delete a key."""
-        ...
-
 
 class LeaseDesk(Protocol):
     """Gives the bucket when NATS answers."""
@@ -44,80 +42,98 @@ class LeaseDesk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer of one try: `holder` names another recorder that has the lease, `reachable` whether NATS answered."""
+    """The answer of one try: `holder` names another recorder that has the lease, `reachable` whether NATS answered.
+
+    `covered_to_ms` (unix) is until when another recorder accounted for the camera's time, 0 where none says so.
+    """
 
     held: bool
     holder: str
     reachable: bool
+    covered_to_ms: int = 0
 
 
 class CameraLease:
-    """The lease of one camera for one recorder (`me`); a lease of the same name left by a crash is taken over."""
+    """The lease of one camera for one recorder (`me`); a lease of the same name left by a crash is taken over.
 
-    def __init__(self, ref: CameraRef, me: str, desk: LeaseDesk, clock: Clock) -> None:
+    `covered` tells until when this recorder accounted for the camera's time (unix ms, 0 for never); every renewal
+    passes it on to whoever will be next.
+    """
+
+    def __init__(self, ref: CameraRef, me: str, desk: LeaseDesk, clock: Clock, covered: Callable[[], int]) -> None:
         self._ref = ref
         self._me = me
         self._desk = desk
         self._clock = clock
+        self._covered = covered
         self._revision = 0
         self.token = 0
 
     async def claim(self) -> Claim:
         """Take or renew the lease. When NATS does not answer, what was held goes on being held."""
+        covered_to_ms = 0
         try:
             bucket = await self._desk.bucket()
             if self._revision:
-                self._revision = await bucket.update(self._ref.key, self._value(), self._revision)
+                self._revision = await bucket.update(self._ref.key, self._value(self._me), self._revision)
             else:
-                await self._take(bucket)
+                covered_to_ms = await self._take(bucket)
         except PlatformError as error:
             if error.code is not Code.ABORTED:
                 return Claim(self._revision > 0, "", reachable=False)
             self._revision = 0
             return await self._after_conflict()
-        return Claim(held=True, holder="", reachable=True)
+        return Claim(held=True, holder="", reachable=True, covered_to_ms=covered_to_ms)
 
     async def release(self) -> None:
-        """Give the lease up, so that another may record at once; best effort."""
+        """Give the lease up, so that another may record at once, and say until when we did; best effort."""
         if not self._revision:
             return
         revision, self._revision = self._revision, 0
         try:
             bucket = await self._desk.bucket()
-            await bucket.delete(self._ref.key, revision)
+            await bucket.update(self._ref.key, self._value(""), revision)
         except PlatformError:
             # It ends by itself within its time to live.
             return
 
-    async def _take(self, bucket: LeaseBucket) -> None:
+    async def _take(self, bucket: LeaseBucket) -> int:
+        """Take what is free or ours; return until when another accounted for it. Raises PlatformError ABORTED."""
         found = await bucket.get(self._ref.key)
-        if found is not None and found.value is not None and _holder(found.value) == self._me:
-            self._revision = await bucket.update(self._ref.key, self._value(), found.revision)
+        if found is None or found.value is None:
+            self._revision, covered_to_ms = await bucket.create(self._ref.key, self._value(self._me)), 0
         else:
-            self._revision = await bucket.create(self._ref.key, self._value())
+            holder, covered_to_ms = _read(found.value)
+            if holder not in ("", self._me):
+                raise PlatformError(Code.ABORTED, "CONFLICT", f"{holder} records the camera")
+            self._revision = await bucket.update(self._ref.key, self._value(self._me), found.revision)
+            covered_to_ms = 0 if holder else covered_to_ms  # of our own time our spool knows better
         self.token = self._revision
+        return covered_to_ms
 
     async def _after_conflict(self) -> Claim:
         """Look who has it. What ended while NATS was away, or what we wrote ourselves before it went, is ours again."""
         try:
             bucket = await self._desk.bucket()
             found = await bucket.get(self._ref.key)
-            holder = _holder(found.value) if found is not None and found.value is not None else ""
+            holder, covered_to_ms = _read(found.value) if found is not None and found.value is not None else ("", 0)
             if holder in ("", self._me):
-                await self._take(bucket)
-                return Claim(held=True, holder="", reachable=True)
+                return Claim(held=True, holder="", reachable=True, covered_to_ms=await self._take(bucket))
         except PlatformError as error:
             if error.code is not Code.ABORTED:
                 return Claim(held=False, holder="", reachable=False)
-            holder = "another recorder"
-        return Claim(held=False, holder=holder, reachable=True)
+            holder, covered_to_ms = "another recorder", 0
+        return Claim(held=False, holder=holder, reachable=True, covered_to_ms=covered_to_ms)
 
-    def _value(self) -> bytes:
-        return Lease(holder=self._me, taken_at=self._clock.now()).to_json()
+    def _value(self, holder: str) -> bytes:
+        covered_to = from_ms(covered) if (covered := self._covered()) else None
+        return Lease(holder=holder, taken_at=self._clock.now(), covered_to=covered_to).to_json()
 
 
-def _holder(value: bytes) -> str:
+def _read(value: bytes) -> tuple[str, int]:
+    """Return the holder of a lease, and until when (unix ms) it accounted for the camera's time."""
     try:
-        return Lease.from_json(value).holder
+        lease = Lease.from_json(value)
     except ValidationError:
-        return "an unreadable lease"
+        return "an unreadable lease", 0
+    return lease.holder, to_ms(lease.covered_to) if lease.covered_to else 0

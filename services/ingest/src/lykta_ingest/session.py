@@ -29,8 +29,10 @@ log = get_logger(__name__)
 
 _LOOK_S = 1.0
 _REST_MAX = timedelta(seconds=60)
+_LEAVE_S = 2.0
 _NOT_RUNNING = Why("PLATFORM", "the recorder was not running")
 _AT_OPENING = Why("PLATFORM", "connecting to the camera at the beginning of the allowed hours")
+_LEFT = Why("PLATFORM", "the recorder of this camera left, and another took it over")
 _NO_KEY = Why("PLATFORM", "no media key for the hour is at hand; see that storage runs and reaches NATS")
 
 
@@ -43,7 +45,7 @@ class CameraSession:
         mark = station.marks.get(ref.key, 0)
         self.status = Status(recorded_to_ms=mark)
         self.ledger = Ledger(ref, mark, round(station.settings.segment_seconds * 1000))
-        self.lease = CameraLease(ref, station.replica, station.leases, station.clock)
+        self.lease = CameraLease(ref, station.replica, station.leases, station.clock, lambda: self.covered_to_ms)
         self.order: MandateOrder | None = None
         self.wake = asyncio.Event()
         self._backoff = Backoff(first=0.5, most=station.settings.camera_retry_seconds)
@@ -51,6 +53,12 @@ class CameraSession:
         self._declared_ms = 0
         self._declare_every_ms = round(station.settings.gap_seconds * 1000)
         self._recording = False
+        self._explained_ms = 0
+
+    @property
+    def covered_to_ms(self) -> int:
+        """Until when the camera's time is recorded or explained, safe in the spool (unix ms)."""
+        return max(self.status.recorded_to_ms, self._explained_ms)
 
     def obey(self, order: MandateOrder, before: MandateOrder | None) -> None:
         """Take a new order; the session reacts at once."""
@@ -58,7 +66,7 @@ class CameraSession:
             self._why = _AT_OPENING
         elif before is not None and before.status != "live":
             self._explain(None, duty_begins(order), _AT_OPENING)
-        elif before is not None and not self._recording:
+        elif before is not None and not self._recording and self.status.state is not State.LEASED_ELSEWHERE:
             self._explain(before, self._station.now_ms(), self._why)
         self.order = order
         self.status.mandate_id = order.mandate.mandate_id if order.status == "live" else ""
@@ -73,7 +81,16 @@ class CameraSession:
                 except CameraError as error:
                     await self._failed(error)
         finally:
-            await self.lease.release()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Give the camera up once its last pictures are safe, so that the next recorder goes on from there."""
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self._station.keeper.flushed()
+        except TimeoutError:
+            log.warning("left_before_the_spool_was_written", camera=self.ref.key)
+        await self.lease.release()
 
     async def _step(self) -> None:
         order, now = self.order, self._station.clock.now()
@@ -105,12 +122,14 @@ class CameraSession:
 
     async def _have_lease(self, order: MandateOrder) -> bool:
         claim = await self.lease.claim()
+        if claim.covered_to_ms:
+            self._explain(None, min(claim.covered_to_ms, self._station.now_ms()), self._why)
+            self._why = _LEFT
         if claim.holder:
             self._show(
                 State.LEASED_ELSEWHERE,
                 f"{claim.holder} records this camera; stop one of the two, or wait until its lease of 15 s ends",
             )
-            self._explain(None, self._station.now_ms(), self._why)
             return False
         if not claim.reachable:
             log.warning("lease_unconfirmed", camera=self.ref.key, serial=order.serial)
@@ -201,7 +220,11 @@ class CameraSession:
         draft = GapDraft(
             self._station.author, self.ledger, order, until_ms, why, self.lease.token, close_segment=close_segment
         )
-        self._station.keeper.keep(draft)
+        self._station.keeper.keep(draft, settled=lambda error: self._kept_gap(until_ms, error))
+
+    def _kept_gap(self, until_ms: int, error: Exception | None) -> None:
+        if error is None:
+            self._explained_ms = max(self._explained_ms, until_ms)
 
     def _show(self, state: State, detail: str) -> None:
         self.status.state, self.status.detail = state, detail

@@ -94,6 +94,11 @@ class Uploader:
         """Say whether the segment still lies in the spool."""
         return key in self._segments
 
+    @property
+    def unsent(self) -> int:
+        """How many segments in the spool are not in the object store yet."""
+        return sum(1 for segment in self._segments.values() if not segment.announced)
+
     def stored(self, key: str) -> bool:
         """Free the spool of a segment that storage has committed; False when it is not ours."""
         segment = self._segments.pop(key, None)
