@@ -20,11 +20,12 @@ from lykta_contracts.platform_file import PlatformFile
 
 from lykta_standalone.connection import connected
 from lykta_standalone.demo import proving, watching
-from lykta_standalone.demo.stage import BrokenPromiseError, Stage
+from lykta_standalone.demo.stage import Stage
 from lykta_standalone.dev_identity import DevelopmentProvider, serving
 from lykta_standalone.environment import OIDC_AUDIENCE
 from lykta_standalone.founding import Founder
 from lykta_standalone.municipality import PEOPLE, demo_cameras
+from lykta_standalone.promises import BrokenPromiseError
 
 log = get_logger(__name__)
 

@@ -30,12 +30,13 @@ from lykta_contracts.instants import hour_of
 from lykta_contracts.mandates import LEGAL_RETENTION_HOURS
 from lykta_contracts.media import SegmentIndex, read_trailer
 
-from lykta_standalone.demo.stage import CAMERA, CONTROLLER, BrokenPromiseError, Stage, require, require_refused, until
+from lykta_standalone.demo.stage import CAMERA, CONTROLLER, Stage
 from lykta_standalone.demo.watching import request_grant
 from lykta_standalone.footage import grant_token
 from lykta_standalone.log_download import bucket_of
 from lykta_standalone.municipality import CONTROLLERS
 from lykta_standalone.playback import Playback, stamp
+from lykta_standalone.promises import BrokenPromiseError, require, require_refused, until
 
 STOP_SECONDS: Final = 5.0
 """Recording stops within this time of the mandate's end (60 s are promised)."""

@@ -12,8 +12,9 @@ from lykta_verify.clip import CLIP_NAME
 from lykta_verify.files import ENTRIES, LogDirectory
 from lykta_verify.merkle import TILE_WIDTH
 
-from lykta_standalone.demo.stage import CAMERA, CONTROLLER, BrokenPromiseError, Stage, require, run_offline, until
+from lykta_standalone.demo.stage import CAMERA, CONTROLLER, Stage
 from lykta_standalone.log_download import download_log
+from lykta_standalone.promises import BrokenPromiseError, require, run_offline, until
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,10 @@ from lykta_camera_sim.capture import CaptureRecord
 from lykta_contracts.roles import Action
 
 from lykta_standalone.demo.capture import captured, is_part_of, nal_hashes
-from lykta_standalone.demo.stage import (
-    CAMERA,
-    CONTROLLER,
-    BrokenPromiseError,
-    Stage,
-    require,
-    require_refused,
-    run_offline,
-    until,
-)
+from lykta_standalone.demo.stage import CAMERA, CONTROLLER, Stage
 from lykta_standalone.footage import fetch_clip, grant_token
 from lykta_standalone.playback import Playback, Wanted, instant, stamp
+from lykta_standalone.promises import BrokenPromiseError, require, require_refused, run_offline, until
 
 CLIP_SECONDS: Final = 12
 REVOKE_SECONDS: Final = 1.0

@@ -11,13 +11,14 @@ from lykta.storage.v1 import playback_service_pb2 as playback_pb2
 from lykta_standalone.backup.messages import dead_letters
 from lykta_standalone.backup.records import describe, verified_records
 from lykta_standalone.backup.restoring import RESTORED, Newer, restore
-from lykta_standalone.demo.stage import CAMERA, CONTROLLER, BrokenPromiseError, require, run_offline, until
+from lykta_standalone.demo.stage import CAMERA, CONTROLLER
 from lykta_standalone.drill.before import DELETED_AFTER, DELETED_BEFORE, end_mandate, fetch, granted, require_gone
 from lykta_standalone.drill.stage import Doomed, Drill, all_cameras
 from lykta_standalone.footage import grant_token
 from lykta_standalone.log_download import download_log
 from lykta_standalone.municipality import CONTROLLERS
 from lykta_standalone.playback import Playback, Wanted
+from lykta_standalone.promises import BrokenPromiseError, require, run_offline, until
 
 NEW_STATE: Final = "state-restored"
 

@@ -27,12 +27,13 @@ from lykta_standalone.backup.records import receipts, verified_records
 from lykta_standalone.backup.rows import DATABASE
 from lykta_standalone.backup.taking import SERVICES, back_up
 from lykta_standalone.demo import watching
-from lykta_standalone.demo.stage import CAMERA, CONTROLLER, BrokenPromiseError, Stage, require, until
+from lykta_standalone.demo.stage import CAMERA, CONTROLLER, Stage
 from lykta_standalone.drill.stage import Clip, Doomed, Drill, all_cameras
 from lykta_standalone.footage import fetch_clip, grant_token
 from lykta_standalone.log_download import bucket_of
 from lykta_standalone.municipality import CONTROLLERS
 from lykta_standalone.playback import Playback, Wanted, instant, stamp
+from lykta_standalone.promises import BrokenPromiseError, require, until
 
 CLIP_SECONDS: Final = 8
 DELETED_BEFORE: Final = ("ks", "tradgardstorget-2")

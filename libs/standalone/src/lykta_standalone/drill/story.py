@@ -1,7 +1,5 @@
 """Tells the drill: runs its steps in order on platforms of its own, and says what each proved."""
 
-import asyncio
-import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -11,9 +9,9 @@ from typing import Final
 
 from rich.console import Console
 
-from lykta_standalone.demo.story import Outcome, StoryDisplay, take
 from lykta_standalone.drill import after, before
 from lykta_standalone.drill.stage import Drill
+from lykta_standalone.telling import Outcome, StoryDisplay, end_on_sigterm, tell_steps
 
 Step = Callable[[Drill], Awaitable[str]]
 
@@ -35,22 +33,10 @@ STEPS: Final[tuple[tuple[str, Step], ...]] = (
 
 async def tell(cache_dir: Path, keep: Path | None) -> Outcome:
     """Run the whole drill; raises PlatformError when the first platform does not start."""
-    console = Console(soft_wrap=True)
-    began, held = time.monotonic(), 0
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    console, began = Console(soft_wrap=True), time.monotonic()
+    end_on_sigterm()
     async with AsyncExitStack() as stack:
         work = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lykta-drill-")))
         drill = Drill(work, cache_dir, StoryDisplay(console))
         stack.push_async_callback(drill.stop)
-        for number, (title, step) in enumerate(STEPS, 1):
-            if not await take(console, drill, number, title, step):
-                if not keep:
-                    console.print("   run it with --keep DIR to look at logs and states afterwards", style="dim")
-                break
-            held += 1
-    seconds = time.monotonic() - began
-    mark = "[green]✔[/green]" if held == len(STEPS) else "[red]✘[/red]"
-    console.print(f"\n{mark} {held} of {len(STEPS)} steps held, in {seconds:.0f} s", highlight=False)
-    return Outcome(held, len(STEPS), seconds)
+        return await tell_steps(console, began, drill, STEPS, keep)
