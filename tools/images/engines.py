@@ -12,7 +12,6 @@ from tools.images.layers import ROOT
 from tools.minio import VERSION as MINIO
 
 DOCKER = ROOT / "deploy" / "docker"
-IGNORE = DOCKER / "service.Dockerfile.dockerignore"
 ANSWER_S = 20
 BUILD_S = 3600
 
@@ -35,7 +34,7 @@ def command(engine: str, kind: Kind, current: Edition, base_image: str) -> list[
     arguments = ["bud"] if engine == "buildah" else ["build"]
     arguments += ["--file", str(DOCKER / kind.dockerfile), "--tag", current.reference(kind.name)]
     if engine != "docker":  # docker finds it by its name
-        arguments += ["--ignorefile", str(IGNORE)]
+        arguments += ["--ignorefile", str(DOCKER / f"{kind.dockerfile}.dockerignore")]
     if kind.dockerfile == "service.Dockerfile":
         arguments += ["--build-arg", f"SERVICE={kind.name}"]
         arguments += ["--build-arg", f"MODULE={kind.command[-1]}"]
