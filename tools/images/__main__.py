@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from tools.images.debian import MissingToolError
 from tools.images.layers import ROOT, Workshop
 
 FOLDER = ROOT / ".cache" / "images"
+BASE_IMAGE = "LYKTA_BASE_IMAGE"
 
 
 def say(line: str) -> None:
@@ -31,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
     add("--without", action="append", choices=NAMES, default=[], help="leave this image out (may be repeated)")
     add("--out", type=Path, default=FOLDER, help="folder of the archive and the SBOMs (default: .cache/images)")
     add("--no-engine", action="store_true", help="use neither docker, podman nor buildah even where one answers")
-    add("--base-image", default="", help="with an engine: the image to build on instead of debian:bookworm-slim")
+    base = os.environ.get(BASE_IMAGE, "")
+    add("--base-image", default=base, help=f"with an engine: what to build on, not debian:bookworm-slim ({BASE_IMAGE})")
     return made
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.images import catalogue, engines
+from tools.images.__main__ import BASE_IMAGE, parser
 from tools.images.layers import ROOT
 
 KINDS = {kind.name: kind for kind in catalogue.KINDS}
@@ -36,3 +37,10 @@ def test_the_base_image_is_an_argument(engine: str) -> None:
     command = engines.command(engine, KINDS["audit"], catalogue.edition(), "localhost/debian-root")
     assert command[0] == engine
     assert {"BASE_IMAGE=localhost/debian-root", "BUILD_IMAGE=localhost/debian-root"} <= set(command)
+
+
+def test_the_base_image_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that `make up`, which makes images on its way, builds on it too; an option goes before it."""
+    monkeypatch.setenv(BASE_IMAGE, "localhost/debian-root")
+    assert parser().parse_args([]).base_image == "localhost/debian-root"
+    assert parser().parse_args(["--base-image", "other"]).base_image == "other"
