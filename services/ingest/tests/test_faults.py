@@ -224,3 +224,25 @@ async def test_a_process_ends_cleanly_and_keeps_the_last_pictures(rig: Any, tmp_
         await eventually(lambda: rig.segments_at_least(1), 50, "a segment")
         running.terminate()
         assert await asyncio.wait_for(running.wait(), 10) == 0
+
+
+async def test_a_process_ends_in_time_with_everything_away(rig: Any, tmp_path: Path) -> None:
+    """Without NATS and store nothing can be brought out: it ends all the same, and the next start brings it out."""
+    await rig.publish_keys()
+    await rig.publish(rig.order())
+    async with process(rig, tmp_path) as running:
+        await eventually(lambda: rig.segments_at_least(2), 50, "segments")
+        await rig.backbone.nats.stop(signal.SIGKILL)
+        await rig.backbone.s3.stop(signal.SIGKILL)
+        await asyncio.sleep(3)
+        running.terminate()
+        assert await asyncio.wait_for(running.wait(), 10) == 0, (tmp_path / "recorder.log").read_text()[-2000:]
+    assert "left_in_spool" in (tmp_path / "recorder.log").read_text()
+    await rig.backbone.nats.start()
+    await rig.backbone.s3.start()
+    await rig.reconnect()
+    before = len(await rig.segments())
+    async with process(rig, tmp_path):
+        await eventually(lambda: rig.segments_at_least(before + 3), 80, "what was left, and more")
+        segments, gaps = await rig.segments(), await rig.gaps()
+    assert holes([(one.from_at, one.to_at) for one in (*segments, *gaps)]) == []
