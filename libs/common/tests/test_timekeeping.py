@@ -44,10 +44,16 @@ async def test_a_clock_ten_minutes_off_is_named_until_it_is_put_right(
 
 async def test_without_nats_nothing_is_said_about_the_clock(nats_backbone: Backbone) -> None:
     """A NATS that is away is another check's matter, and what is known of the clock stays."""
+    off = timedelta(minutes=10)
     async with (
         open_platform("storage") as platform,
         open_messaging(nats_backbone.settings(Plain, "storage"), platform.telemetry) as messaging,
     ):
-        fresh = Timekeeper(messaging, lambda: datetime.now(UTC) + timedelta(minutes=10))
+        fresh, knowing = (Timekeeper(messaging, lambda: datetime.now(UTC) + off) for _ in range(2))
+        with pytest.raises(PlatformError, match="600 s ahead"):
+            await knowing.check()
         await nats_backbone.nats.kill()
+        off += timedelta(minutes=1)  # time to ask again
         await fresh.check()
+        with pytest.raises(PlatformError, match="600 s ahead"):
+            await knowing.check()

@@ -178,7 +178,7 @@ async def test_a_camera_that_moves_leaves_no_time_unexplained(rig: Any, recorder
     assert tokens == sorted(tokens)
     assert len(set(tokens)) == 2
     assert holes([(one.from_at, one.to_at) for one in (*segments, *gaps)]) == []
-    (between,) = (gap for gap in gaps if gap.from_at >= left[-1].to_at)
+    between = min((gap for gap in gaps if gap.from_at >= left[-1].to_at), key=lambda gap: gap.from_at)
     assert (between.from_at, between.cause) == (left[-1].to_at, GapCause.PLATFORM)
     assert "another took it over" in between.detail
 

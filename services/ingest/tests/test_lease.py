@@ -1,5 +1,6 @@
 """The lease of a camera: who has it after a race, after NATS stood still, and after it ran out."""
 
+import pytest
 from lykta_common.errors import Code, PlatformError
 from lykta_common.messaging import KvEntry
 from lykta_contracts.media import Lease
@@ -100,10 +101,14 @@ async def test_what_was_given_up_is_free_at_once_and_says_until_when() -> None:
     assert (await first.claim()).holder == "ingest-1"
 
 
-async def test_of_its_own_time_a_recorder_believes_its_spool_only() -> None:
-    """What a crash left in the lease does not hide what the spool lost."""
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_of_its_own_time_a_recorder_believes_its_spool_only(orderly: bool) -> None:
+    """What an earlier process of the same name left does not hide what the spool lost, nor is it another's leaving."""
     bucket = Bucket()
-    await lease_of("ingest-0", bucket, covered_ms=9_000).claim()
+    before = lease_of("ingest-0", bucket, covered_ms=9_000)
+    await before.claim()
+    if orderly:
+        await before.release()
     claim = await lease_of("ingest-0", bucket).claim()
     assert (claim.held, claim.covered_to_ms) == (True, 0)
 

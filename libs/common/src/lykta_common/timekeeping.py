@@ -1,6 +1,7 @@
 """Is this machine's clock right? It is compared with that of NATS, which every service shares."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,16 +28,14 @@ class Timekeeper:
         self._offset = timedelta()
 
     async def check(self) -> None:
-        """Health check: raises PlatformError WRONG_STATE while the clock is off; says nothing where NATS is away."""
+        """Health check: raises PlatformError WRONG_STATE while the clock is off, as far as is known."""
         started = self._now()
         if self._asked_at is None or abs(started - self._asked_at) >= _ASK_EVERY:
-            try:
+            # Without NATS nothing new is learnt about the clock; that it is away is told by another check.
+            with suppress(PlatformError):
                 there = await self._messaging.server_time()
-            except PlatformError:
-                # Without NATS nothing can be said about the clock, and that it is away is told by another check.
-                return
-            ended = self._now()
-            self._asked_at, self._offset = ended, started + (ended - started) / 2 - there
+                ended = self._now()
+                self._asked_at, self._offset = ended, started + (ended - started) / 2 - there
         if abs(self._offset) > TOLERANCE:
             side = "ahead of" if self._offset > timedelta() else "behind"
             message = (

@@ -101,13 +101,14 @@ class MediaKey(Message):
 class Lease(Message):
     """Who records a camera; the fencing token is the revision of the KV entry.
 
-    `holder` is empty once the last one gave it up. Until `covered_to` the holder has recorded the camera's time or
+    Once the holder gave it up it is `free` for anyone. Until `covered_to` the holder has recorded the camera's time or
     declared it missing; whoever takes over accounts for it from there.
     """
 
     holder: str
     taken_at: Instant
     covered_to: Instant | None = None
+    free: bool = False
 
 
 def object_key(controller: str, camera: str, hour: str, segment_id: str) -> str:

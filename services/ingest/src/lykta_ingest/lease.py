@@ -75,7 +75,7 @@ class CameraLease:
         try:
             bucket = await self._desk.bucket()
             if self._revision:
-                self._revision = await bucket.update(self._ref.key, self._value(self._me), self._revision)
+                self._revision = await bucket.update(self._ref.key, self._value(), self._revision)
             else:
                 covered_to_ms = await self._take(bucket)
         except PlatformError as error:
@@ -92,7 +92,7 @@ class CameraLease:
         revision, self._revision = self._revision, 0
         try:
             bucket = await self._desk.bucket()
-            await bucket.update(self._ref.key, self._value(""), revision)
+            await bucket.update(self._ref.key, self._value(free=True), revision)
         except PlatformError:
             # It ends by itself within its time to live.
             return
@@ -101,13 +101,12 @@ class CameraLease:
         """Take what is free or ours; return until when another accounted for it. Raises PlatformError ABORTED."""
         found = await bucket.get(self._ref.key)
         if found is None or found.value is None:
-            self._revision, covered_to_ms = await bucket.create(self._ref.key, self._value(self._me)), 0
+            self._revision, covered_to_ms = await bucket.create(self._ref.key, self._value()), 0
         else:
-            holder, covered_to_ms = _read(found.value)
-            if holder not in ("", self._me):
-                raise PlatformError(Code.ABORTED, "CONFLICT", f"{holder} records the camera")
-            self._revision = await bucket.update(self._ref.key, self._value(self._me), found.revision)
-            covered_to_ms = 0 if holder else covered_to_ms  # of our own time our spool knows better
+            other, covered_to_ms = self._of_others(found.value)
+            if other:
+                raise PlatformError(Code.ABORTED, "CONFLICT", f"{other} records the camera")
+            self._revision = await bucket.update(self._ref.key, self._value(), found.revision)
         self.token = self._revision
         return covered_to_ms
 
@@ -116,8 +115,9 @@ class CameraLease:
         try:
             bucket = await self._desk.bucket()
             found = await bucket.get(self._ref.key)
-            holder, covered_to_ms = _read(found.value) if found is not None and found.value is not None else ("", 0)
-            if holder in ("", self._me):
+            value = found.value if found is not None else None
+            holder, covered_to_ms = ("", 0) if value is None else self._of_others(value)
+            if not holder:
                 return Claim(held=True, holder="", reachable=True, covered_to_ms=await self._take(bucket))
         except PlatformError as error:
             if error.code is not Code.ABORTED:
@@ -125,15 +125,19 @@ class CameraLease:
             holder, covered_to_ms = "another recorder", 0
         return Claim(held=False, holder=holder, reachable=True, covered_to_ms=covered_to_ms)
 
-    def _value(self, holder: str) -> bytes:
+    def _value(self, *, free: bool = False) -> bytes:
         covered_to = from_ms(covered) if (covered := self._covered()) else None
-        return Lease(holder=holder, taken_at=self._clock.now(), covered_to=covered_to).to_json()
+        return Lease(holder=self._me, taken_at=self._clock.now(), covered_to=covered_to, free=free).to_json()
 
+    def _of_others(self, value: bytes) -> tuple[str, int]:
+        """Return which other recorder has the lease, and until when (unix ms) another one accounted for the time.
 
-def _read(value: bytes) -> tuple[str, int]:
-    """Return the holder of a lease, and until when (unix ms) it accounted for the camera's time."""
-    try:
-        lease = Lease.from_json(value)
-    except ValidationError:
-        return "an unreadable lease", 0
-    return lease.holder, to_ms(lease.covered_to) if lease.covered_to else 0
+        Of our own time our spool knows better.
+        """
+        try:
+            lease = Lease.from_json(value)
+        except ValidationError:
+            return "an unreadable lease", 0
+        if lease.holder == self._me:
+            return "", 0
+        return "" if lease.free else lease.holder, to_ms(lease.covered_to) if lease.covered_to else 0
