@@ -20,6 +20,7 @@ from tools.cluster.trial import run_tests, settings_of
 from tools.images import debian, engines
 
 KIT = "LYKTA_CLUSTER_KIT"
+NODES = "CLUSTER_NODES"
 SCRIPTS = ("build", "up", "load", "down")
 BUILD_S = 1500
 IMAGES_S = 1500
@@ -38,7 +39,10 @@ class NotRunError(Exception):
 
 @dataclass(frozen=True)
 class Kit:
-    """A folder of four scripts: `build` once, `up` prints the KUBECONFIG, `load` takes archives, `down` ends it all."""
+    """A folder of four scripts: `build` once, `up` prints the KUBECONFIG, `load` takes archives, `down` ends it all.
+
+    CLUSTER_NODES tells `up` how many nodes to make: two, unless the environment says otherwise.
+    """
 
     folder: Path
 
@@ -57,7 +61,8 @@ class Kit:
     def up(self) -> str:
         """Bring the cluster up and return its KUBECONFIG; raises NotRunError."""
         try:
-            done = subprocess.run([self.command("up")], stdout=subprocess.PIPE, text=True, timeout=UP_S, check=False)
+            command, environment = [self.command("up")], {NODES: "2"} | os.environ
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=UP_S)
         except subprocess.TimeoutExpired as error:
             raise NotRunError(f"the cluster was not up within {UP_S} s") from error
         if done.returncode or not done.stdout.strip():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tools.cluster import continuous
 from tools.cluster.__main__ import main
 from tools.cluster.delivery import imprint, loader_of
 from tools.cluster.installation import registry_settings
@@ -117,3 +118,17 @@ def test_no_cluster_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setenv("LYKTA_CLUSTER_KIT", "/nonexistent")
     assert main(["ci"]) == 0
     assert "cluster part not run: no KUBECONFIG, and no cluster kit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "made"), [("", "2"), ("1", "1")])
+def test_the_cluster_of_a_kit_has_two_nodes_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, made: str
+) -> None:
+    """Where the kit can make them there are two, so that a node can be drained in continuous integration."""
+    monkeypatch.delenv(continuous.NODES, raising=False)
+    if asked:
+        monkeypatch.setenv(continuous.NODES, asked)
+    up = tmp_path / "up"
+    up.write_text("#!/bin/sh\necho progress >&2\necho kubeconfig-of-$CLUSTER_NODES\n")
+    up.chmod(0o755)
+    assert continuous.Kit(tmp_path).up() == f"kubeconfig-of-{made}"
