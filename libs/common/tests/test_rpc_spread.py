@@ -1,10 +1,13 @@
 """An address of several servers: calls reach the one that does its job."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
+import lykta_common.rpc
 import pytest
 from lykta.audit.v1 import log_service_pb2, log_service_pb2_grpc
 from lykta_common.config import ServiceSettings
@@ -37,8 +40,22 @@ class Log(log_service_pb2_grpc.LogServiceServicer):
             raise unavailable("the writer")
 
 
+class Stub(log_service_pb2_grpc.LogServiceStub):
+    """A stub that knows its channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        super().__init__(channel)
+        self.channel = channel
+
+
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Log, Log, Any]]:
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients ask 200 times as often whether the server is there, and servers expect it."""
+    monkeypatch.setattr(lykta_common.rpc, "KEEPALIVE_MS", 100)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Log, Log, Stub]]:
     """Two servers, the first the writer, and a stub at the address of both."""
     authority = LocalAuthority(tmp_path / "pki")
     files = authority.issue("audit")
@@ -61,10 +78,10 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Log, Log, Any]]:
             ports.append((await stack.enter_async_context(server)).port)
         address = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
         channel = open_channel(address, authority.issue("storage"), "audit", platform.telemetry)
-        yield *logs, log_service_pb2_grpc.LogServiceStub(await stack.enter_async_context(channel))
+        yield *logs, Stub(await stack.enter_async_context(channel))
 
 
-async def answered_by(stub: Any) -> int:
+async def answered_by(stub: Stub) -> int:
     """Return the number of the server that answered; 0 when none does its job."""
     try:
         response = await call("audit", stub.GetCheckpoint(log_service_pb2.GetCheckpointRequest(), timeout=3))
@@ -75,7 +92,7 @@ async def answered_by(stub: Any) -> int:
     return int(response.size)
 
 
-async def test_calls_reach_the_writer_and_follow_it(pair: tuple[Log, Log, Any]) -> None:
+async def test_calls_reach_the_writer_and_follow_it(pair: tuple[Log, Log, Stub]) -> None:
     """Every call reaches the server that is ready; when the other takes over, calls follow; with none they fail."""
     first, second, stub = pair
     await eventually(lambda: answered_by(stub), what="an answer")
@@ -92,3 +109,14 @@ async def test_calls_reach_the_writer_and_follow_it(pair: tuple[Log, Log, Any]) 
         return await answered_by(stub) == 0
 
     await eventually(none, what="no answer")
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_server_lets_its_clients_ask_whether_it_is_there(pair: tuple[Log, Log, Stub]) -> None:
+    """Keepalive on a connection where nothing else happens is no attack: the server does not end it."""
+    *_, stub = pair
+    await eventually(lambda: answered_by(stub), what="an answer")
+    assert stub.channel.get_state() is grpc.ChannelConnectivity.READY
+    with pytest.raises(TimeoutError):  # gRPC asks once a second at most, and by default the fourth is too many
+        async with asyncio.timeout(6):
+            await stub.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)

@@ -29,6 +29,8 @@ DEFAULT_DEADLINE: Final = 10.0
 MAX_MESSAGE_BYTES: Final = 48 * 1024 * 1024
 """The largest message is one GOP: 16 MiB a picture is the recorder's own bound."""
 DRAIN_SECONDS: Final = 3.0
+KEEPALIVE_MS = 20_000
+"""How often a client with a call in flight asks whether the server is still there; the health of it is such a call."""
 HEALTH_INTERVAL: Final = 1.0
 MANY_ADDRESSES: Final = ("dns:", "ipv4:", "ipv6:")
 """Schemes of an address that may stand for several servers, of which only those that report health are called."""
@@ -136,6 +138,8 @@ async def serve(
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),
+            # Its default, 5 minutes, ends connections of clients that ask more often, with every call on them.
+            ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
         ],
     )
     add(server)
@@ -217,7 +221,8 @@ async def open_channel(
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            ("grpc.keepalive_time_ms", 20_000),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.http2.max_pings_without_data", 0),  # without a bound: after two the third waits for a minute
             *(spread if address.startswith(MANY_ADDRESSES) else ()),
         ],
         interceptors=[_DeadlineInterceptor(), *_OTEL.aio_client_interceptors(tracer_provider=telemetry.provider)],
