@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,8 @@ def cut(platform: Platform) -> float:
     processes = [psutil.Process(platform.process.pid), *psutil.Process(platform.process.pid).children(recursive=True)]
     at = time.time()
     for one in processes:
-        one.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended by itself when the one that it worked for was killed
+            one.kill()
     platform.process.wait()
     assert psutil.wait_procs(processes, timeout=10)[1] == []
     return at
