@@ -1,13 +1,15 @@
 """JetStream, core NATS and KV on a real server: nothing is lost, nothing is done twice, nobody oversteps."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 
 import nats
 import pytest
 from lykta_common.config import ServiceSettings
-from lykta_common.errors import Code, PlatformError
-from lykta_common.messaging import CoreMessage, KvEntry, consume, open_messaging
+from lykta_common.errors import AnotherReplicaError, Code, PlatformError
+from lykta_common.messaging import CoreMessage, KvEntry, Messaging, consume, open_messaging
 from lykta_common.metrics import Metrics
 from lykta_common.tls import client_context
 from lykta_contracts.events import CloudEvent, GapDeclared, new_event
@@ -111,6 +113,27 @@ async def test_an_outage_uses_up_no_message_and_a_defect_does(
     [letter] = await dead_letters(nats_backbone)
     assert letter.headers is not None
     assert letter.headers["Lykta-Reason"] == "INTERNAL"
+
+
+async def test_a_message_for_another_replica_reaches_it_soon(nats_backbone: Backbone) -> None:
+    """A replica that may not have any message costs none of them more than moments, and none is given up for it."""
+    other, right = Recorder(*[AnotherReplicaError("of the other")] * 10_000), Recorder()
+    facts = [gap(f"g{number}") for number in range(40)]
+    async with AsyncExitStack() as stack:
+        platform = await stack.enter_async_context(open_platform("storage"))
+        for number, handler in enumerate((other, right)):
+            settings = nats_backbone.settings(Plain, "storage", str(number))
+            register = partial(Messaging.consume, durable=STORAGE_FOOTAGE, handler=handler)
+            await stack.enter_async_context(open_messaging(settings, platform.telemetry, register))
+        ingest = await stack.enter_async_context(
+            open_messaging(nats_backbone.settings(Plain, "ingest"), platform.telemetry)
+        )
+        for fact in facts:
+            await ingest.publish(fact)
+        await eventually(lambda: len(right.seen) == len(facts), 10, "every fact reaches the right replica")
+        assert other.seen, "the other replica was asked nothing"
+    assert sorted(right.seen) == sorted(fact.id for fact in facts)
+    assert await dead_letters(nats_backbone) == []
 
 
 async def test_a_message_that_can_never_be_handled_is_kept_with_the_reason(nats_backbone: Backbone) -> None:

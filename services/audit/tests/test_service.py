@@ -210,6 +210,20 @@ async def test_observed_facts_become_entries_once(harness: Any) -> None:
         assert sorted(item.record.entry_id for item in numbers.records) == ["aud_1", "aud_2"]
 
 
+async def test_one_that_stands_by_holds_up_no_fact(harness: Any) -> None:
+    """Two processes read the facts and one of them writes: the other lets it have what it was given, at once."""
+    async with (
+        open_platform("ingest") as platform,
+        harness.service("0"), harness.service("1", ready=False), harness.stub("cli") as cli,
+    ):  # fmt: skip
+        await _publish(harness, platform, [(harness.record(0), "m0")])
+        await cli.GetCheckpoint(pb.GetCheckpointRequest(min_size=1), timeout=20)
+        for number in range(1, 41):
+            await _publish(harness, platform, [(harness.record(number), f"m{number}")])
+        await cli.GetCheckpoint(pb.GetCheckpointRequest(min_size=41), timeout=10)
+        await eventually(lambda: _waiting(harness), what="the empty consumer")
+
+
 async def test_poison_goes_to_the_dead_letters_and_does_not_block(harness: Any) -> None:
     """Garbage and a contradicting fact are dead-lettered with their reason; the facts after them are logged."""
     async with open_platform("ingest") as platform, harness.service(), harness.stub("cli") as cli:

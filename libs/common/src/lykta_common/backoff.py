@@ -4,6 +4,11 @@ import random
 from dataclasses import dataclass, field
 
 
+def jittered(bound: float) -> float:
+    """Return a wait of at least half the bound and at most all of it."""
+    return bound / 2 + random.uniform(0, bound / 2)  # noqa: S311 - spreads load, guards nothing
+
+
 @dataclass
 class Backoff:
     """A growing wait; `first` and `most` in seconds."""
@@ -16,7 +21,7 @@ class Backoff:
         """Return how long to wait before the next try, seconds."""
         bound = min(self.most, self.first * float(2**self._tries))
         self._tries = min(self._tries + 1, 32)
-        return bound / 2 + random.uniform(0, bound / 2)  # noqa: S311 - spreads load, guards nothing
+        return jittered(bound)
 
     def reset(self) -> None:
         """Begin again after a success."""

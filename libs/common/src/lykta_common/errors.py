@@ -86,6 +86,10 @@ class PlatformError(Exception):
         return f"{self.code} {self.reason}: {self.message}"
 
 
+class AnotherReplicaError(Exception):
+    """A handler's answer to a message that another replica of its service is to have: no failure, never counted."""
+
+
 def delivery_of(error: BaseException) -> Delivery:
     """Decide what becomes of the message whose handler raised this; an unknown error is retried and counted."""
     if isinstance(error, PlatformError):

@@ -46,6 +46,11 @@ class LogKeeper:
         """True while this process writes the log."""
         return self._writer is not None
 
+    @property
+    def standing_by(self) -> bool:
+        """True while another process writes the log, or none yet, and this one was not halted."""
+        return self._writer is None and self.halted is None
+
     async def sizes(self) -> tuple[int, int]:
         """Return how many entries the log has, and how many are published; raises UNAVAILABLE."""
         # In this order: entries are written before they are published.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lykta_common.errors import Code, PlatformError
+from lykta_common.errors import AnotherReplicaError, Code, PlatformError
 from lykta_contracts.events import CloudEvent, SegmentStored
 from lykta_contracts.model import Message
 
@@ -21,7 +21,7 @@ class StoredHandler:
     async def __call__(self, event: CloudEvent, data: Message) -> None:
         """Free the segment.
 
-        Raises ABORTED (the message comes again) when another recorder holds the camera and may be waiting for it.
+        Raises AnotherReplicaError when another recorder holds the camera and may be waiting for it.
         """
         if not isinstance(data, SegmentStored):
             raise PlatformError(Code.INVALID_ARGUMENT, "INVALID_FIELD", f"unexpected event {event.type}")
@@ -29,6 +29,4 @@ class StoredHandler:
             return
         session = self._recorder.sessions.get(CameraRef(data.controller, data.camera))
         if session is not None and session.status.state is State.LEASED_ELSEWHERE:
-            raise PlatformError(
-                Code.ABORTED, "WRONG_STATE", "the segment is another recorder's; it shall have the message"
-            )
+            raise AnotherReplicaError("the segment is another recorder's")

@@ -166,7 +166,8 @@ class Messaging:
     def consume(self, durable: Durable, handler: Handler) -> None:
         """Handle every event of a durable consumer; must be called before the connection is started.
 
-        The handler's return acknowledges; its error decides by the table of `lykta_common.errors`.
+        The handler's return acknowledges; its error decides by the table of `lykta_common.errors`, where an
+        AnotherReplicaError lets another replica have the event.
         """
         add_consumer(self._broker, self._inbox, durable, handler, self)
 

@@ -11,7 +11,8 @@ from lykta_contracts.events import CloudEvent, UnreadableEventError, read_event
 from lykta_contracts.model import Message
 from lykta_contracts.streams import Durable, dead_letter_subject
 
-from lykta_common.errors import Code, Delivery, PlatformError, delivery_of
+from lykta_common.backoff import jittered
+from lykta_common.errors import AnotherReplicaError, Code, Delivery, PlatformError, delivery_of
 from lykta_common.logging import clean, get_logger
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ FETCH_SECONDS: Final = 1.0
 """A stop waits for the fetch under way, so this bounds it too."""
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0
+HAND_ON_STEP: Final = 0.05
+"""Seconds by which the wait grows each time a message came to the wrong replica: with two it comes right in moments."""
+HAND_ON_MOST: Final = 2.0
 OUTAGES: Final = frozenset({"DEPENDENCY_UNAVAILABLE", "AUDIT_UNAVAILABLE", "DEADLINE"})
 MOST_COUNTED: Final = 10_000
 """Messages whose failures are remembered; beyond it the oldest begin anew."""
@@ -75,6 +79,8 @@ class _Consumption:
             await self._run(message)
         except asyncio.CancelledError:
             raise
+        except AnotherReplicaError as error:
+            await self._hand_on(message, error)
         except Exception as error:  # boundary: the handler wrapper decides for every failure
             await self._decide(message, error)
         else:
@@ -91,6 +97,12 @@ class _Consumption:
         ):
             async with asyncio.timeout(self._durable.ack_wait.total_seconds() * 0.9):
                 await self._handler(event, data)
+
+    async def _hand_on(self, message: NatsMessage, error: AnotherReplicaError) -> None:
+        delivered = int(message.raw_message.metadata.num_delivered)
+        log.debug("message_handed_on", durable=self._durable.name, delivered=delivered, error=str(error))
+        # Not in a rhythm, which with that of the replicas' fetches would bring it to the same one again and again.
+        await message.nack(delay=jittered(min(HAND_ON_MOST, HAND_ON_STEP * delivered)))
 
     async def _decide(self, message: NatsMessage, error: Exception) -> None:
         delivered = int(message.raw_message.metadata.num_delivered)
